@@ -1,0 +1,314 @@
+/* Owns: every option that libcurl is given, in one place, and its callbacks.
+ * Must not: follow redirects, retry, or touch anything but its own buffers.
+ */
+#define _GNU_SOURCE
+#include "attempt.h"
+
+#include "address.h"
+#include "alloc.h"
+#include "clock.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static size_t on_header(char *data, size_t size, size_t count, void *arg) {
+  struct gn_attempt *a = arg;
+  size_t len = size * count;
+  a->header_bytes += len;
+  if (a->header_bytes > a->policy->max_headers) {
+    gn_error_set(&a->sink_error, GN_TOO_LARGE, "headers",
+                 "the header lines pass the limit of %zu bytes",
+                 a->policy->max_headers);
+    return 0;
+  }
+  if (a->body_started)
+    return len;
+  /* libcurl shows interim responses too: each status line starts anew. */
+  if (len >= 5 && memcmp(data, "HTTP/", 5) == 0)
+    gn_buf_reset(a->headers);
+  else if (gn_buf_append(a->headers, data, len) != GN_BUF_OK) {
+    gn_error_memory(&a->sink_error);
+    return 0;
+  }
+  return len;
+}
+
+static size_t on_body(char *data, size_t size, size_t count, void *arg) {
+  struct gn_attempt *a = arg;
+  size_t len = size * count;
+  if (!a->body_started) {
+    long status = 0;
+    curl_easy_getinfo(a->easy, CURLINFO_RESPONSE_CODE, &status);
+    a->to_file = a->file && status >= 200 && status < 300;
+    a->body_started = true;
+  }
+  a->received += len;
+  if (gn_sink_write(a->to_file ? a->file : a->memory, data, len,
+                    &a->sink_error) != 0)
+    return 0;
+  return len;
+}
+
+static curl_socket_t on_open(void *arg, curlsocktype purpose,
+                             struct curl_sockaddr *address) {
+  struct gn_attempt *a = arg;
+  enum gn_address_class c = gn_address_classify(&address->addr);
+  (void)purpose;
+  if (a->check_address && !a->uses_proxy && !a->policy->allow_private &&
+      c != GN_ADDRESS_PUBLIC && (int)c != gn_policy_own_class(a->policy)) {
+    a->blocked = true;
+    return CURL_SOCKET_BAD;
+  }
+  if (a->own && !a->check_address && !a->uses_proxy)
+    gn_policy_set_own_class(a->policy, (int)c);
+#ifdef SOCK_CLOEXEC
+  return socket(address->family, address->socktype | SOCK_CLOEXEC,
+                address->protocol);
+#else
+  return socket(address->family, address->socktype, address->protocol);
+#endif
+}
+
+static void check(struct gn_attempt *a, CURLcode rc) {
+  if (a->setopt_rc == CURLE_OK)
+    a->setopt_rc = rc;
+}
+
+static void set_long(struct gn_attempt *a, CURLoption option, long value) {
+  check(a, curl_easy_setopt(a->easy, option, value));
+}
+
+static void set_text(struct gn_attempt *a, CURLoption option,
+                     const char *value) {
+  check(a, curl_easy_setopt(a->easy, option, value));
+}
+
+static int add_line(struct gn_attempt *a, const char *line,
+                    struct gn_error *err) {
+  struct curl_slist *grown = curl_slist_append(a->lines, line);
+  if (!grown)
+    return gn_error_memory(err);
+  a->lines = grown;
+  return 0;
+}
+
+static bool same_name(const char *line, const char *other) {
+  size_t len = strcspn(line, ":;");
+  return strncasecmp(line, other, len) == 0 &&
+         (other[len] == ':' || other[len] == ';');
+}
+
+static bool request_has(const struct gn_request *r, const char *line) {
+  size_t i;
+  for (i = 0; i < r->header_count; i++)
+    if (same_name(line, r->headers[i]))
+      return true;
+  return false;
+}
+
+static bool lines_have(const struct gn_attempt *a, const char *line) {
+  const struct curl_slist *l;
+  for (l = a->lines; l; l = l->next)
+    if (same_name(line, l->data))
+      return true;
+  return false;
+}
+
+static int add_credential(struct gn_attempt *a,
+                          const struct gn_attempt_plan *plan,
+                          struct gn_error *err) {
+  char *line;
+  int rc = 0;
+  size_t i;
+  if (plan->foreign || !a->own)
+    return 0;
+  line = gn_auth_line(&plan->policy->auth, err);
+  if (line) {
+    rc = add_line(a, line, err);
+    gn_wipe(line, strlen(line));
+    gn_free(line);
+  } else if (err->kind != GN_OK) {
+    return -1;
+  }
+  for (i = 0; rc == 0 && i < plan->policy->header_count; i++)
+    if (!request_has(plan->request, plan->policy->headers[i]))
+      rc = add_line(a, plan->policy->headers[i], err);
+  return rc;
+}
+
+static int set_lines(struct gn_attempt *a, const struct gn_attempt_plan *plan,
+                     struct gn_error *err) {
+  const struct gn_request *r = plan->request;
+  size_t i;
+  if (add_credential(a, plan, err) != 0)
+    return -1;
+  for (i = 0; !plan->foreign && i < r->header_count; i++)
+    if (add_line(a, r->headers[i], err) != 0)
+      return -1;
+  if (r->download && add_line(a, "Accept-Encoding: identity", err) != 0)
+    return -1;
+  if (r->body && !lines_have(a, "Content-Type:") &&
+      add_line(a, "Content-Type:", err) != 0)
+    return -1;
+  if (add_line(a, "Expect:", err) != 0)
+    return -1;
+  check(a, curl_easy_setopt(a->easy, CURLOPT_HTTPHEADER, a->lines));
+  return 0;
+}
+
+static void set_method(struct gn_attempt *a, const struct gn_request *r) {
+  if (strcmp(r->method, "HEAD") == 0) {
+    set_long(a, CURLOPT_NOBODY, 1);
+    return;
+  }
+  if (r->body || strcmp(r->method, "POST") == 0 ||
+      strcmp(r->method, "PUT") == 0) {
+    check(a, curl_easy_setopt(a->easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                              (curl_off_t)r->body_len));
+    check(a, curl_easy_setopt(a->easy, CURLOPT_POSTFIELDS,
+                              r->body ? r->body : ""));
+  }
+  if (strcmp(r->method, "GET") != 0 || r->body)
+    set_text(a, CURLOPT_CUSTOMREQUEST, r->method);
+}
+
+static void set_proxy(struct gn_attempt *a, const char *url) {
+  const struct gn_policy *p = a->policy;
+  const char *proxy = strncasecmp(url, "https", 5) == 0 ? p->proxy_https
+                                                        : p->proxy_http;
+  set_text(a, CURLOPT_PROXY, proxy);
+  set_text(a, CURLOPT_NOPROXY, p->no_proxy ? p->no_proxy : "");
+  set_long(a, CURLOPT_HEADEROPT, CURLHEADER_SEPARATE);
+  set_long(a, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1);
+  a->uses_proxy = *proxy != '\0';
+}
+
+static void set_tls(struct gn_attempt *a) {
+  const struct gn_policy *p = a->policy;
+  const char *ca = p->ca_file;
+  set_long(a, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
+  set_long(a, CURLOPT_SSL_VERIFYPEER, p->insecure_tls ? 0 : 1);
+  set_long(a, CURLOPT_SSL_VERIFYHOST, p->insecure_tls ? 0 : 2);
+  if (!ca)
+    ca = curl_version_info(CURLVERSION_NOW)->cainfo;
+  /* A CAPATH beside the file switches libcurl's cache of the parsed bundle
+   * off, which costs 30 ms of CPU for each connection. */
+  if (ca && access(ca, R_OK) == 0) {
+    set_text(a, CURLOPT_CAINFO, ca);
+    set_text(a, CURLOPT_CAPATH, NULL);
+  }
+  set_long(a, CURLOPT_HTTP_VERSION,
+           p->http_version == 1 ? (long)CURL_HTTP_VERSION_1_1
+                                : (long)CURL_HTTP_VERSION_2TLS);
+  set_long(a, CURLOPT_PIPEWAIT, 1);
+}
+
+static void set_limits(struct gn_attempt *a,
+                       const struct gn_attempt_plan *plan) {
+  const struct gn_policy *p = a->policy;
+  int64_t connect = p->connect_timeout_ms;
+  if (plan->timeout_ms > 0 && plan->timeout_ms < connect)
+    connect = plan->timeout_ms;
+  set_long(a, CURLOPT_CONNECTTIMEOUT_MS, (long)connect);
+  set_long(a, CURLOPT_TIMEOUT_MS, (long)plan->timeout_ms);
+  set_long(a, CURLOPT_LOW_SPEED_LIMIT, 1);
+  set_long(a, CURLOPT_LOW_SPEED_TIME, p->stall_seconds);
+  set_long(a, CURLOPT_FOLLOWLOCATION, 0);
+  set_long(a, CURLOPT_NOSIGNAL, 1);
+  set_long(a, CURLOPT_QUICK_EXIT, 1);
+  set_long(a, CURLOPT_NETRC, CURL_NETRC_IGNORED);
+  set_long(a, CURLOPT_HTTP09_ALLOWED, 0);
+  set_long(a, CURLOPT_PATH_AS_IS, 1);
+  set_long(a, CURLOPT_TCP_NODELAY, 1);
+  /* libcurl sends a request again by itself, and says nothing, when a reused
+   * connection closes before the response. A creating request must not be;
+   * and a server-supplied URL must meet the address policy. */
+  if (!plan->request->safe || (plan->check_address && !a->own))
+    set_long(a, CURLOPT_FRESH_CONNECT, 1);
+}
+
+static void set_callbacks(struct gn_attempt *a) {
+  check(a, curl_easy_setopt(a->easy, CURLOPT_HEADERFUNCTION, on_header));
+  check(a, curl_easy_setopt(a->easy, CURLOPT_HEADERDATA, a));
+  check(a, curl_easy_setopt(a->easy, CURLOPT_WRITEFUNCTION, on_body));
+  check(a, curl_easy_setopt(a->easy, CURLOPT_WRITEDATA, a));
+  check(a, curl_easy_setopt(a->easy, CURLOPT_OPENSOCKETFUNCTION, on_open));
+  check(a, curl_easy_setopt(a->easy, CURLOPT_OPENSOCKETDATA, a));
+  check(a, curl_easy_setopt(a->easy, CURLOPT_ERRORBUFFER, a->text));
+}
+
+int gn_attempt_prepare(struct gn_attempt *a, CURL *easy,
+                       const struct gn_attempt_plan *plan,
+                       struct gn_error *err) {
+  memset(a, 0, sizeof *a);
+  gn_error_clear(err);
+  a->easy = easy;
+  a->policy = plan->policy;
+  a->headers = &plan->result->headers;
+  a->memory = plan->result->body;
+  a->file = plan->file;
+  a->check_address = plan->check_address;
+  a->own = gn_policy_owns(plan->policy, plan->url);
+  gn_buf_reset(a->headers);
+  if (gn_sink_begin(a->memory, err) != 0 ||
+      (a->file && gn_sink_begin(a->file, err) != 0))
+    return -1;
+  set_text(a, CURLOPT_PROTOCOLS_STR, "http,https");
+  set_text(a, CURLOPT_URL, plan->url);
+  set_text(a, CURLOPT_USERAGENT, a->policy->user_agent);
+  if (!plan->request->download)
+    set_text(a, CURLOPT_ACCEPT_ENCODING, "");
+  set_callbacks(a);
+  set_limits(a, plan);
+  set_method(a, plan->request);
+  set_proxy(a, plan->url);
+  set_tls(a);
+  if (set_lines(a, plan, err) != 0)
+    return -1;
+  if (a->setopt_rc == CURLE_OUT_OF_MEMORY)
+    return gn_error_memory(err);
+  if (a->setopt_rc != CURLE_OK)
+    return gn_error_set(err, GN_TRANSPORT, "setup",
+                        "libcurl refused an option: %s",
+                        curl_easy_strerror(a->setopt_rc));
+  return 0;
+}
+
+void gn_attempt_outcome(struct gn_attempt *a, CURLcode rc,
+                        struct gn_outcome *o) {
+  curl_off_t sent_after = 0;
+  long connect_code = 0;
+  const char *value;
+  size_t len;
+  memset(o, 0, sizeof *o);
+  o->curl_code = (int)rc;
+  o->retry_after = -1;
+  o->blocked = a->blocked;
+  curl_easy_getinfo(a->easy, CURLINFO_RESPONSE_CODE, &o->status);
+  curl_easy_getinfo(a->easy, CURLINFO_PRETRANSFER_TIME_T, &sent_after);
+  curl_easy_getinfo(a->easy, CURLINFO_HTTP_CONNECTCODE, &connect_code);
+  o->sent = sent_after > 0;
+  o->proxy_refused = rc != CURLE_OK && connect_code >= 300;
+  value = gn_headers_find(a->headers, "Retry-After", &len);
+  if (value)
+    o->retry_after = gn_retry_after_parse(value, len, gn_wall_time());
+  if (rc == CURLE_OK && o->status >= 400)
+    gn_retry_read_body(gn_sink_data(a->memory) ? gn_sink_data(a->memory) : "",
+                       gn_sink_size(a->memory), o);
+}
+
+CURL *gn_attempt_release(struct gn_attempt *a) {
+  CURL *easy = a->easy;
+  struct curl_slist *line;
+  for (line = a->lines; line; line = line->next)
+    gn_wipe(line->data, strlen(line->data));
+  if (easy)
+    curl_easy_reset(easy);
+  curl_slist_free_all(a->lines);
+  a->lines = NULL;
+  a->easy = NULL;
+  return easy;
+}

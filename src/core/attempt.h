@@ -1,0 +1,57 @@
+/* Owns: one easy handle on the wire: its options, the header block and the body
+ * that come back, and the limits on both.
+ * Must not: decide anything about the outcome; the exchange does. Nothing that
+ * libcurl calls back here does more than copy bytes.
+ */
+#ifndef GN_ATTEMPT_H
+#define GN_ATTEMPT_H
+
+#include "policy.h"
+#include "request.h"
+#include "retry.h"
+
+#include <curl/curl.h>
+
+struct gn_attempt {
+  CURL *easy;                       /* NULL: not on the wire */
+  struct curl_slist *lines;         /* request header lines, wiped at the end */
+  struct gn_buf *headers;           /* where header lines go (the result's) */
+  struct gn_sink *memory;           /* where a body goes (the result's) */
+  struct gn_sink *file;             /* where a good body goes, or NULL */
+  struct gn_policy *policy;         /* borrowed from the exchange */
+  size_t header_bytes;              /* all header lines so far, every kind */
+  bool body_started;                /* trailers are not headers */
+  bool to_file;                     /* this body goes to the file */
+  bool check_address;               /* the server supplied this URL */
+  bool blocked;                     /* the address policy said no */
+  bool uses_proxy;                  /* sockets lead to a proxy */
+  bool own;                         /* the URL is at an own origin */
+  CURLcode setopt_rc;               /* the first option that failed */
+  struct gn_error sink_error;       /* why the body could not be kept */
+  uint64_t received;                /* body bytes after decoding */
+  char text[CURL_ERROR_SIZE];       /* libcurl's own words */
+};
+
+/* What an exchange asks for with one attempt. */
+struct gn_attempt_plan {
+  const struct gn_request *request; /* what to send; outlives the attempt */
+  struct gn_policy *policy;         /* the client's settings */
+  const char *url;                  /* the request's, or a redirect's */
+  bool foreign;                     /* no credential, no client header */
+  bool check_address;               /* private addresses are refused */
+  int64_t timeout_ms;               /* until the deadline; 0: none */
+  struct gn_result *result;         /* headers and body go here */
+  struct gn_sink *file;             /* a good body goes here, or NULL */
+};
+
+/* Fills `easy` (reset before) so that it can be added to a multi handle. */
+int gn_attempt_prepare(struct gn_attempt *a, CURL *easy,
+                       const struct gn_attempt_plan *plan,
+                       struct gn_error *err);
+/* After libcurl finished with rc: what it brought, the body's own codes too. */
+void gn_attempt_outcome(struct gn_attempt *a, CURLcode rc,
+                        struct gn_outcome *o);
+/* Lets go of everything but the easy handle, which is returned. */
+CURL *gn_attempt_release(struct gn_attempt *a);
+
+#endif

@@ -1,0 +1,53 @@
+/* Owns: a single request as a work. Must not: outlive its exchange.
+ */
+#include "call.h"
+
+#include "alloc.h"
+#include "exchange.h"
+
+struct call {
+  struct gn_work work;           /* first, so that one is the other */
+  struct gn_exchange *exchange;  /* the request */
+};
+
+static void on_done(struct gn_exchange *x) {
+  struct call *c = x->owner;
+  gn_work_finish(&c->work, gn_exchange_take_result(x));
+}
+
+static void call_start(struct gn_work *w) {
+  gn_exchange_start(((struct call *)w)->exchange);
+}
+
+static void call_cancel(struct gn_work *w, const char *why) {
+  gn_exchange_cancel(((struct call *)w)->exchange, why);
+}
+
+static void call_destroy(struct gn_work *w) {
+  struct call *c = (struct call *)w;
+  gn_exchange_free(c->exchange);
+  gn_work_release(w);
+  gn_free(c);
+}
+
+static const struct gn_work_ops call_ops = {
+  call_start, call_cancel, NULL, call_destroy,
+};
+
+struct gn_work *gn_call_new(struct gn_engine *e, struct gn_mailbox *m,
+                            struct gn_policy *p, struct gn_request *r,
+                            struct gn_error *err) {
+  struct call *c = gn_alloc_zero(sizeof *c);
+  if (!c) {
+    gn_request_free(r);
+    gn_error_memory(err);
+    return NULL;
+  }
+  c->exchange = gn_exchange_new(e, r, p, on_done, c, err);
+  if (!c->exchange || gn_work_init(&c->work, &call_ops, e, m, p, err) != 0) {
+    gn_exchange_free(c->exchange);
+    gn_free(c);
+    return NULL;
+  }
+  return &c->work;
+}

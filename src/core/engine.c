@@ -1,0 +1,552 @@
+/* Owns: the step: take what was submitted, fire timers, let libcurl work, hand
+ * finished attempts to their exchanges; and the thread that runs it.
+ * Must not: interpret anything. Process-wide matters are in process.c.
+ */
+#define _GNU_SOURCE
+#include "engine.h"
+
+#include "alloc.h"
+#include "call.h"
+#include "clock.h"
+#include "exchange.h"
+#include "process.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#define IDLE_HANDLES 64
+#define KEPT_CONNECTIONS 128L
+#define LONGEST_POLL_MS 60000
+#define JOIN_TIMEOUT_MS 5000
+
+struct gn_engine {
+  CURLM *multi;                     /* the step's thread only */
+  struct gn_timers timers;          /* the step's thread only */
+  struct gn_random random;          /* the step's thread only */
+  CURL *idle[IDLE_HANDLES];         /* easy handles to use again */
+  size_t idle_count;                /* how many */
+  struct gn_work *works;            /* running; list changes need the lock */
+  struct gn_work *incoming;         /* submitted, oldest first; the lock */
+  struct gn_work *incoming_tail;    /* submitted, newest; the lock */
+  bool attention;                   /* some work has a flag up; the lock */
+  bool stopping;                    /* no more work is taken; the lock */
+  bool stopped;                     /* nothing runs any more; the lock */
+  bool threaded;                    /* has a thread; never changes */
+  pthread_t thread;                 /* if threaded */
+  pid_t pid;                        /* the process that made it */
+  int refs;                         /* owner, mailboxes, thread; the lock */
+  uint64_t next_id;                 /* ids given so far; the lock */
+  uint64_t sequence;                /* events posted so far; the lock */
+  pthread_mutex_t lock;             /* guards what says so */
+  pthread_cond_t changed;           /* an event was posted, or it stopped */
+  _Atomic int64_t counts[GN_COUNTS]; /* statistics */
+  struct gn_running running;        /* in the process's list */
+};
+
+/* A child of fork has no thread of ours, but the lock may look taken. */
+static bool foreign(const struct gn_engine *e) {
+  return e->pid != getpid();
+}
+
+void gn_engine_lock(struct gn_engine *e) {
+  if (!foreign(e))
+    pthread_mutex_lock(&e->lock);
+}
+
+void gn_engine_unlock(struct gn_engine *e) {
+  if (!foreign(e))
+    pthread_mutex_unlock(&e->lock);
+}
+
+void gn_engine_ref(struct gn_engine *e) {
+  gn_engine_lock(e);
+  e->refs++;
+  gn_engine_unlock(e);
+}
+
+void gn_engine_posted(struct gn_engine *e) {
+  e->sequence++;
+  pthread_cond_broadcast(&e->changed);
+}
+
+CURL *gn_engine_easy_take(struct gn_engine *e) {
+  return e->idle_count ? e->idle[--e->idle_count] : curl_easy_init();
+}
+
+void gn_engine_easy_give(struct gn_engine *e, CURL *easy) {
+  if (!easy)
+    return;
+  if (e->idle_count < IDLE_HANDLES)
+    e->idle[e->idle_count++] = easy;
+  else
+    curl_easy_cleanup(easy);
+}
+
+CURLMcode gn_engine_wire_add(struct gn_engine *e, CURL *easy) {
+  return curl_multi_add_handle(e->multi, easy);
+}
+
+void gn_engine_wire_remove(struct gn_engine *e, CURL *easy) {
+  curl_multi_remove_handle(e->multi, easy);
+}
+
+struct gn_timers *gn_engine_timers(struct gn_engine *e) {
+  return &e->timers;
+}
+
+struct gn_random *gn_engine_random(struct gn_engine *e) {
+  return &e->random;
+}
+
+void gn_engine_count(struct gn_engine *e, enum gn_count what, int64_t n) {
+  e->counts[what] += n;
+}
+
+void gn_engine_stats(struct gn_engine *e, struct gn_stats *out) {
+  out->exchanges = e->counts[GN_COUNT_EXCHANGES];
+  out->requests = e->counts[GN_COUNT_REQUESTS];
+  out->retries = e->counts[GN_COUNT_RETRIES];
+  out->received = e->counts[GN_COUNT_RECEIVED];
+  out->sent = e->counts[GN_COUNT_SENT];
+  out->throttled_ms = e->counts[GN_COUNT_THROTTLED_MS];
+  out->in_flight = e->counts[GN_COUNT_IN_FLIGHT];
+}
+
+/* The running list belongs to the step's thread; others only read it, with the
+ * lock held. */
+static void list_add(struct gn_engine *e, struct gn_work *w) {
+  w->prev = NULL;
+  w->next = e->works;
+  if (e->works)
+    e->works->prev = w;
+  e->works = w;
+  w->listed = true;
+}
+
+static void list_remove(struct gn_engine *e, struct gn_work *w) {
+  if (!w->listed)
+    return;
+  if (w->prev)
+    w->prev->next = w->next;
+  else
+    e->works = w->next;
+  if (w->next)
+    w->next->prev = w->prev;
+  w->listed = false;
+}
+
+void gn_work_finish(struct gn_work *w, struct gn_result *result) {
+  gn_engine_lock(w->engine);
+  list_remove(w->engine, w);
+  gn_engine_unlock(w->engine);
+  gn_work_post_done(w, result);
+  w->ops->destroy(w);
+}
+
+static bool take_incoming(struct gn_engine *e) {
+  struct gn_work *w;
+  gn_engine_lock(e);
+  w = e->incoming;
+  if (w) {
+    e->incoming = w->next;
+    if (!e->incoming)
+      e->incoming_tail = NULL;
+    list_add(e, w);
+  }
+  gn_engine_unlock(e);
+  if (w)
+    w->ops->start(w);
+  return w != NULL;
+}
+
+/* One flagged work per call, since handling it may end it. */
+static bool take_attention(struct gn_engine *e) {
+  struct gn_work *w;
+  bool cancelled = false;
+  unsigned credits = 0;
+  gn_engine_lock(e);
+  for (w = e->attention ? e->works : NULL; w; w = w->next)
+    if (w->cancelled || w->credits)
+      break;
+  if (w) {
+    cancelled = w->cancelled;
+    credits = w->credits;
+    w->cancelled = false;
+    w->credits = 0;
+  } else {
+    e->attention = false;
+  }
+  gn_engine_unlock(e);
+  if (cancelled)
+    w->ops->cancel(w, "cancelled by the caller");
+  else if (w && w->ops->advance)
+    w->ops->advance(w, credits);
+  return w != NULL;
+}
+
+static void reap(struct gn_engine *e) {
+  CURLMsg *message;
+  int left;
+  while ((message = curl_multi_info_read(e->multi, &left))) {
+    struct gn_exchange *x = NULL;
+    CURLcode rc = message->data.result;
+    if (message->msg != CURLMSG_DONE)
+      continue;
+    curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &x);
+    gn_exchange_completed(x, rc);
+  }
+}
+
+static void run_once(struct gn_engine *e) {
+  int running;
+  while (take_incoming(e) || take_attention(e)) {
+  }
+  gn_timer_run(&e->timers, gn_now_ms());
+  curl_multi_perform(e->multi, &running);
+  reap(e);
+}
+
+void gn_engine_step(struct gn_engine *e, int64_t ms) {
+  uint64_t before = gn_engine_sequence(e);
+  int64_t now, due, wait = ms;
+  run_once(e);
+  if (gn_engine_sequence(e) != before)
+    return;
+  now = gn_now_ms();
+  due = gn_timer_next(&e->timers);
+  if (due != GN_NEVER && due - now < wait)
+    wait = due - now;
+  if (wait > LONGEST_POLL_MS)
+    wait = LONGEST_POLL_MS;
+  if (wait < 0)
+    wait = 0;
+  curl_multi_poll(e->multi, NULL, 0, (int)wait, NULL);
+  run_once(e);
+}
+
+/* On the step's thread, or when there is none any more. */
+static void shut_down(struct gn_engine *e) {
+  struct gn_work *w;
+  while (take_incoming(e)) {
+  }
+  while ((w = e->works))
+    w->ops->cancel(w, "the engine was closed");
+  while (e->idle_count)
+    curl_easy_cleanup(e->idle[--e->idle_count]);
+  curl_multi_cleanup(e->multi);
+  gn_engine_lock(e);
+  e->multi = NULL;
+  e->stopped = true;
+  pthread_cond_broadcast(&e->changed);
+  gn_engine_unlock(e);
+}
+
+static bool is_stopping(struct gn_engine *e) {
+  bool stopping;
+  gn_engine_lock(e);
+  stopping = e->stopping;
+  gn_engine_unlock(e);
+  return stopping;
+}
+
+static void *thread_main(void *arg) {
+  struct gn_engine *e = arg;
+  while (!is_stopping(e))
+    gn_engine_step(e, LONGEST_POLL_MS);
+  shut_down(e);
+  gn_engine_unref(e);
+  return NULL;
+}
+
+/* Signals are the host's; the thread must never run a handler. */
+static int start_thread(struct gn_engine *e) {
+  sigset_t all, old;
+  int rc;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &old);
+  e->refs++;
+  rc = pthread_create(&e->thread, NULL, thread_main, e);
+  pthread_sigmask(SIG_SETMASK, &old, NULL);
+  if (rc != 0)
+    e->refs--;
+  return rc;
+}
+
+static void init_lock(struct gn_engine *e) {
+  pthread_condattr_t attr;
+  pthread_mutex_init(&e->lock, NULL);
+  pthread_condattr_init(&attr);
+  pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+  pthread_cond_init(&e->changed, &attr);
+  pthread_condattr_destroy(&attr);
+}
+
+static void destroy(struct gn_engine *e) {
+  pthread_cond_destroy(&e->changed);
+  pthread_mutex_destroy(&e->lock);
+  gn_free(e);
+}
+
+static void close_running(void *engine) {
+  gn_engine_close(engine);
+}
+
+struct gn_engine *gn_engine_new(bool threaded, struct gn_error *err) {
+  struct gn_engine *e = gn_alloc_zero(sizeof *e);
+  if (!e) {
+    gn_error_memory(err);
+    return NULL;
+  }
+  init_lock(e);
+  e->pid = getpid();
+  e->refs = 1;
+  e->threaded = threaded;
+  gn_random_seed(&e->random);
+  e->multi = curl_multi_init();
+  if (!e->multi) {
+    gn_error_memory(err);
+    goto fail;
+  }
+  curl_multi_setopt(e->multi, CURLMOPT_MAXCONNECTS, KEPT_CONNECTIONS);
+  if (threaded && start_thread(e) != 0) {
+    gn_error_set(err, GN_TRANSPORT, "thread",
+                 "the engine's thread could not be started");
+    goto fail;
+  }
+  e->running.stop = close_running;
+  e->running.engine = e;
+  gn_running_add(&e->running);
+  return e;
+fail:
+  if (e->multi)
+    curl_multi_cleanup(e->multi);
+  destroy(e);
+  return NULL;
+}
+
+static struct timespec after_ms(int64_t ms) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  t.tv_sec += (time_t)(ms / 1000);
+  t.tv_nsec += (long)(ms % 1000) * 1000000;
+  if (t.tv_nsec >= 1000000000) {
+    t.tv_sec++;
+    t.tv_nsec -= 1000000000;
+  }
+  return t;
+}
+
+/* Waits for the thread, but not for ever: one that hangs is left to itself and
+ * keeps the engine's memory by its own reference. */
+static void join_thread(struct gn_engine *e) {
+  struct timespec until = after_ms(JOIN_TIMEOUT_MS);
+  bool stopped;
+  gn_engine_lock(e);
+  while (!e->stopped &&
+         pthread_cond_timedwait(&e->changed, &e->lock, &until) == 0) {
+  }
+  stopped = e->stopped;
+  gn_engine_unlock(e);
+  if (stopped)
+    pthread_join(e->thread, NULL);
+  else
+    pthread_detach(e->thread);
+}
+
+void gn_engine_close(struct gn_engine *e) {
+  bool first;
+  if (foreign(e))
+    return;
+  gn_engine_lock(e);
+  first = !e->stopping;
+  e->stopping = true;
+  if (first && e->threaded)
+    curl_multi_wakeup(e->multi);
+  gn_engine_unlock(e);
+  if (!first)
+    return;
+  gn_running_remove(&e->running);
+  if (e->threaded)
+    join_thread(e);
+  else
+    shut_down(e);
+}
+
+void gn_engine_unref(struct gn_engine *e) {
+  int left;
+  if (!e || foreign(e))
+    return;
+  gn_engine_lock(e);
+  left = --e->refs;
+  gn_engine_unlock(e);
+  if (left == 0) {
+    gn_engine_close(e);
+    destroy(e);
+  }
+}
+
+bool gn_engine_is_closed(struct gn_engine *e) {
+  return foreign(e) || is_stopping(e);
+}
+
+bool gn_engine_is_threaded(const struct gn_engine *e) {
+  return e->threaded;
+}
+
+uint64_t gn_engine_sequence(struct gn_engine *e) {
+  uint64_t sequence;
+  gn_engine_lock(e);
+  sequence = e->sequence;
+  gn_engine_unlock(e);
+  return sequence;
+}
+
+static void wait_threaded(struct gn_engine *e, uint64_t seen, int64_t ms) {
+  struct timespec until = after_ms(ms);
+  gn_engine_lock(e);
+  while (e->sequence == seen && !e->stopped &&
+         pthread_cond_timedwait(&e->changed, &e->lock, &until) == 0) {
+  }
+  gn_engine_unlock(e);
+}
+
+uint64_t gn_engine_wait(struct gn_engine *e, uint64_t seen, int64_t ms) {
+  int64_t until = gn_now_ms() + ms;
+  if (gn_engine_is_closed(e))
+    return gn_engine_sequence(e);
+  if (e->threaded) {
+    wait_threaded(e, seen, ms);
+    return gn_engine_sequence(e);
+  }
+  do
+    gn_engine_step(e, until - gn_now_ms());
+  while (gn_engine_sequence(e) == seen && gn_now_ms() < until);
+  return gn_engine_sequence(e);
+}
+
+/* Takes the work; its id, or 0 if the engine is closed. */
+static uint64_t accept_work(struct gn_engine *e, struct gn_work *w,
+                            struct gn_error *err) {
+  bool open;
+  uint64_t id = 0;
+  if (!w)
+    return 0;
+  gn_engine_lock(e);
+  open = !e->stopping;
+  if (open) {
+    id = w->id = ++e->next_id;
+    w->next = NULL;
+    if (e->incoming_tail)
+      e->incoming_tail->next = w;
+    else
+      e->incoming = w;
+    e->incoming_tail = w;
+    /* Under the lock, so that the multi handle is still there. */
+    if (e->threaded)
+      curl_multi_wakeup(e->multi);
+  }
+  gn_engine_unlock(e);
+  if (!open) {
+    w->ops->destroy(w);
+    gn_error_set(err, GN_CANCELLED, "closed", "the engine is closed");
+  }
+  return id;
+}
+
+static bool refuses(struct gn_engine *e, struct gn_error *err) {
+  if (!gn_engine_is_closed(e))
+    return false;
+  gn_error_set(err, GN_CANCELLED, "closed", "the engine is closed");
+  return true;
+}
+
+uint64_t gn_engine_submit(struct gn_engine *e, struct gn_mailbox *m,
+                          struct gn_policy *p, struct gn_request *r,
+                          struct gn_error *err) {
+  if (refuses(e, err)) {
+    gn_request_free(r);
+    return 0;
+  }
+  return accept_work(e, gn_call_new(e, m, p, r, err), err);
+}
+
+uint64_t gn_engine_walk(struct gn_engine *e, struct gn_mailbox *m,
+                        struct gn_policy *p, struct gn_request *r,
+                        struct gn_pager_rules *rules, struct gn_error *err) {
+  if (refuses(e, err)) {
+    gn_request_free(r);
+    gn_pager_rules_free(rules);
+    return 0;
+  }
+  return accept_work(e, gn_pager_new(e, m, p, r, rules, err), err);
+}
+
+uint64_t gn_engine_poll(struct gn_engine *e, struct gn_mailbox *m,
+                        struct gn_policy *p, struct gn_request *r,
+                        struct gn_poller_rules *rules, struct gn_error *err) {
+  if (refuses(e, err)) {
+    gn_request_free(r);
+    gn_poller_rules_free(rules);
+    return 0;
+  }
+  return accept_work(e, gn_poller_new(e, m, p, r, rules, err), err);
+}
+
+static struct gn_work *find(struct gn_work *w, uint64_t id) {
+  while (w && w->id != id)
+    w = w->next;
+  return w;
+}
+
+static void flag(struct gn_engine *e, uint64_t id, bool cancel) {
+  struct gn_work *w;
+  if (foreign(e))
+    return;
+  gn_engine_lock(e);
+  w = find(e->works, id);
+  if (!w)
+    w = find(e->incoming, id);
+  if (w && !e->stopping) {
+    if (cancel)
+      w->cancelled = true;
+    else
+      w->credits++;
+    e->attention = true;
+    if (e->threaded)
+      curl_multi_wakeup(e->multi);
+  }
+  gn_engine_unlock(e);
+}
+
+void gn_engine_cancel(struct gn_engine *e, uint64_t id) {
+  flag(e, id, true);
+}
+
+void gn_engine_advance(struct gn_engine *e, uint64_t id) {
+  flag(e, id, false);
+}
+
+static bool flag_all(struct gn_work *w, const struct gn_mailbox *m) {
+  bool any = false;
+  for (; w; w = w->next)
+    if (w->mailbox == m)
+      any = w->cancelled = true;
+  return any;
+}
+
+void gn_engine_cancel_mailbox(struct gn_engine *e, struct gn_mailbox *m) {
+  bool any;
+  if (foreign(e))
+    return;
+  gn_engine_lock(e);
+  any = flag_all(e->works, m);
+  any = flag_all(e->incoming, m) || any;
+  if (any && !e->stopping) {
+    e->attention = true;
+    if (e->threaded)
+      curl_multi_wakeup(e->multi);
+  }
+  gn_engine_unlock(e);
+}

@@ -1,0 +1,69 @@
+/* Owns: libcurl's multi handle, every work in flight, all timers, the mailboxes
+ * they report to and, if asked for, a thread of its own. The same step runs on
+ * the caller's thread (inline) or on the engine's (threaded).
+ * Must not: know what a response means, or be used after a fork by the child.
+ *
+ * All functions may be called from any thread of the process that made the
+ * engine, but an inline engine is stepped by one thread at a time.
+ */
+#ifndef GN_ENGINE_H
+#define GN_ENGINE_H
+
+#include "mailbox.h"
+#include "pager.h"
+#include "policy.h"
+#include "poller.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct gn_stats {
+  int64_t exchanges;    /* logical requests started */
+  int64_t requests;     /* attempts put on the wire */
+  int64_t retries;      /* attempts after the first, redirects not counted */
+  int64_t received;     /* body bytes, decoded */
+  int64_t sent;         /* body bytes */
+  int64_t throttled_ms; /* milliseconds waited for the rate */
+  int64_t in_flight;    /* exchanges that have not ended */
+};
+
+struct gn_engine *gn_engine_new(bool threaded, struct gn_error *err);
+void gn_engine_unref(struct gn_engine *e); /* closes it first if need be */
+/* Ends everything in flight with kind GN_CANCELLED. Idempotent. */
+void gn_engine_close(struct gn_engine *e);
+/* Closed, or made by a process that this one was forked from. */
+bool gn_engine_is_closed(struct gn_engine *e);
+bool gn_engine_is_threaded(const struct gn_engine *e);
+
+/* Submitted work: its id, 0 if memory ran out or the engine is closed. The
+ * request and the rules are taken, also on failure. */
+uint64_t gn_engine_submit(struct gn_engine *e, struct gn_mailbox *m,
+                          struct gn_policy *p, struct gn_request *r,
+                          struct gn_error *err);
+uint64_t gn_engine_walk(struct gn_engine *e, struct gn_mailbox *m,
+                        struct gn_policy *p, struct gn_request *r,
+                        struct gn_pager_rules *rules, struct gn_error *err);
+uint64_t gn_engine_poll(struct gn_engine *e, struct gn_mailbox *m,
+                        struct gn_policy *p, struct gn_request *r,
+                        struct gn_poller_rules *rules, struct gn_error *err);
+void gn_engine_cancel(struct gn_engine *e, uint64_t id);
+void gn_engine_advance(struct gn_engine *e, uint64_t id);
+
+/* A number that grows with every posted event. */
+uint64_t gn_engine_sequence(struct gn_engine *e);
+/* Returns as soon as the sequence differs from `seen`, at latest after ms. An
+ * inline engine works meanwhile. */
+uint64_t gn_engine_wait(struct gn_engine *e, uint64_t seen, int64_t ms);
+/* Inline engines: works for at most ms, less if an event was posted. */
+void gn_engine_step(struct gn_engine *e, int64_t ms);
+void gn_engine_stats(struct gn_engine *e, struct gn_stats *out);
+
+/* For mailboxes: the lock that guards them. */
+void gn_engine_ref(struct gn_engine *e);
+void gn_engine_lock(struct gn_engine *e);
+void gn_engine_unlock(struct gn_engine *e);
+void gn_engine_cancel_mailbox(struct gn_engine *e, struct gn_mailbox *m);
+/* With the lock held: an event was added to a mailbox. */
+void gn_engine_posted(struct gn_engine *e);
+
+#endif

@@ -1,0 +1,416 @@
+/* Owns: the way from a request to its one end. Must not: call libcurl but
+ * through the attempt and the engine.
+ */
+#include "exchange.h"
+
+#include "alloc.h"
+#include "clock.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+static void send_attempt(struct gn_exchange *x);
+
+static void on_timer(struct gn_timer *t) {
+  send_attempt(t->owner);
+}
+
+static struct gn_result *new_result(const struct gn_request *r,
+                                    const struct gn_policy *p,
+                                    struct gn_error *err) {
+  struct gn_result *result = gn_result_new();
+  if (!result) {
+    gn_error_memory(err);
+    return NULL;
+  }
+  gn_buf_init(&result->headers, p->max_headers);
+  result->body = gn_sink_new_memory(r->max_body ? r->max_body : p->max_body,
+                                    err);
+  result->records = gn_alloc_zero(GN_RECORDS_MAX * sizeof *result->records);
+  if (!result->body || !result->records) {
+    gn_result_free(result);
+    gn_error_memory(err);
+    return NULL;
+  }
+  gn_url_redact(r->url, r->download || r->server_url, result->url,
+                sizeof result->url);
+  return result;
+}
+
+struct gn_exchange *gn_exchange_new(struct gn_engine *e,
+                                    struct gn_request *request,
+                                    struct gn_policy *policy,
+                                    void (*done)(struct gn_exchange *),
+                                    void *owner, struct gn_error *err) {
+  struct gn_exchange *x = gn_alloc_zero(sizeof *x);
+  if (!x) {
+    gn_request_free(request);
+    gn_error_memory(err);
+    return NULL;
+  }
+  x->engine = e;
+  x->request = request;
+  x->policy = gn_policy_ref(policy);
+  x->done = done;
+  x->owner = owner;
+  x->timer.fire = on_timer;
+  x->timer.owner = x;
+  x->redirects_left = request->redirects;
+  x->result = new_result(request, policy, err);
+  if (x->result && request->file) {
+    x->file = gn_sink_new_file(request->file, 0, err);
+    if (x->file)
+      x->result->file = gn_strdup(request->file);
+  }
+  if (!x->result || (request->file && !x->result->file)) {
+    if (x->result && x->file)
+      gn_error_memory(err);
+    gn_exchange_free(x);
+    return NULL;
+  }
+  return x;
+}
+
+static void end(struct gn_exchange *x) {
+  x->ended = true;
+  gn_timer_clear(gn_engine_timers(x->engine), &x->timer);
+  x->result->elapsed = gn_now() - x->started;
+  if (x->result->error.kind != GN_OK && x->file)
+    gn_sink_abort(x->file);
+  gn_engine_count(x->engine, GN_COUNT_IN_FLIGHT, -1);
+  x->done(x);
+}
+
+static void fail(struct gn_exchange *x, enum gn_kind kind, const char *code,
+                 const char *message) {
+  gn_error_set(&x->result->error, kind, code, "%s", message);
+  end(x);
+}
+
+static struct gn_record *add_record(struct gn_exchange *x) {
+  struct gn_result *r = x->result;
+  if (r->record_count == GN_RECORDS_MAX) {
+    memmove(r->records, r->records + 1,
+            (GN_RECORDS_MAX - 1) * sizeof *r->records);
+    r->record_count--;
+  }
+  memset(&r->records[r->record_count], 0, sizeof *r->records);
+  return &r->records[r->record_count++];
+}
+
+static const char *current_url(const struct gn_exchange *x) {
+  return x->url ? x->url : x->request->url;
+}
+
+static bool server_chose_url(const struct gn_exchange *x) {
+  return x->request->download || x->request->server_url || x->url;
+}
+
+/* Plain http is for this machine, or for those who said so. */
+static bool scheme_ok(const struct gn_exchange *x, const char *url) {
+  struct gn_origin o;
+  struct gn_error err;
+  if (gn_url_origin(url, &o, &err) != 0)
+    return false;
+  return strcmp(o.scheme, "https") == 0 || x->policy->allow_http ||
+         (gn_url_is_loopback_host(o.host) &&
+          strcmp(x->policy->origin.scheme, "http") == 0);
+}
+
+static void off_wire(struct gn_exchange *x) {
+  if (x->on_wire)
+    gn_engine_wire_remove(x->engine, x->attempt.easy);
+  x->on_wire = false;
+  gn_engine_easy_give(x->engine, gn_attempt_release(&x->attempt));
+}
+
+static int64_t remaining_ms(struct gn_exchange *x) {
+  int64_t now = gn_now_ms();
+  if (x->request->download && x->request->timeout_ms == 0)
+    x->deadline = GN_NEVER;
+  if (x->deadline == 0)
+    x->deadline = now + (x->request->timeout_ms ? x->request->timeout_ms
+                                                : x->policy->timeout_ms);
+  if (x->deadline == GN_NEVER)
+    return 0;
+  return x->deadline > now ? x->deadline - now : -1;
+}
+
+static int put_on_wire(struct gn_exchange *x, CURL *easy,
+                       struct gn_error *err) {
+  struct gn_attempt_plan plan;
+  memset(&plan, 0, sizeof plan);
+  plan.request = x->request;
+  plan.policy = x->policy;
+  plan.url = current_url(x);
+  plan.foreign = x->request->download ||
+                 (server_chose_url(x) && !gn_policy_owns(x->policy, plan.url));
+  plan.check_address = server_chose_url(x);
+  plan.timeout_ms = remaining_ms(x);
+  plan.result = x->result;
+  plan.file = x->file;
+  if (plan.timeout_ms < 0)
+    return gn_error_set(err, GN_TIMEOUT, "deadline",
+                        "the deadline passed before the request left");
+  if (server_chose_url(x) && !scheme_ok(x, plan.url))
+    return gn_error_set(err, GN_PROTOCOL, "address",
+                        "a URL from the server is plain http; only https is "
+                        "followed (allow_http = true lifts this)");
+  if (gn_attempt_prepare(&x->attempt, easy, &plan, err) != 0)
+    return -1;
+  curl_easy_setopt(easy, CURLOPT_PRIVATE, x);
+  if (gn_engine_wire_add(x->engine, easy) != CURLM_OK)
+    return gn_error_memory(err);
+  return 0;
+}
+
+static void send_attempt(struct gn_exchange *x) {
+  struct gn_error err;
+  CURL *easy = gn_engine_easy_take(x->engine);
+  gn_error_clear(&err);
+  if (!easy) {
+    fail(x, GN_MEMORY, "memory", "out of memory");
+    return;
+  }
+  x->attempt.easy = easy;
+  if (put_on_wire(x, easy, &err) != 0) {
+    off_wire(x);
+    x->result->error = err;
+    end(x);
+    return;
+  }
+  x->on_wire = true;
+  x->sent_at = gn_now();
+  gn_engine_count(x->engine, GN_COUNT_REQUESTS, 1);
+  gn_engine_count(x->engine, GN_COUNT_SENT, (int64_t)x->request->body_len);
+}
+
+/* Always by the timer, so that starting an exchange never ends it: its owner
+ * would be gone under the caller's feet. */
+static void send_later(struct gn_exchange *x, double seconds) {
+  double more = gn_policy_reserve(x->policy, gn_now() + seconds);
+  int64_t ms = (int64_t)((seconds + more) * 1000);
+  if (more > 0)
+    gn_engine_count(x->engine, GN_COUNT_THROTTLED_MS, (int64_t)(more * 1000));
+  gn_timer_set(gn_engine_timers(x->engine), &x->timer,
+               gn_now_ms() + ms + (ms > 0));
+}
+
+void gn_exchange_start(struct gn_exchange *x) {
+  x->started = gn_now();
+  gn_engine_count(x->engine, GN_COUNT_EXCHANGES, 1);
+  gn_engine_count(x->engine, GN_COUNT_IN_FLIGHT, 1);
+  x->sends = 1;
+  send_later(x, 0);
+}
+
+void gn_exchange_cancel(struct gn_exchange *x, const char *why) {
+  if (x->ended)
+    return;
+  off_wire(x);
+  fail(x, GN_CANCELLED, "cancelled", why);
+}
+
+/* 1: followed, 0: this is no redirect to follow, -1: refused, err says why. */
+static int follow(struct gn_exchange *x, struct gn_error *err) {
+  const char *location;
+  char text[2048], *target = NULL;
+  struct gn_origin origin;
+  size_t len;
+  long status = x->result->status;
+  if (status != 301 && status != 302 && status != 303 && status != 307 &&
+      status != 308)
+    return 0;
+  location = gn_headers_find(&x->result->headers, "Location", &len);
+  if (!location || len >= sizeof text)
+    return gn_error_set(err, GN_PROTOCOL, "redirect",
+                        "HTTP %ld without a usable Location", status);
+  memcpy(text, location, len);
+  text[len] = '\0';
+  if (gn_url_resolve(current_url(x), text, &target, err) != 0 ||
+      gn_url_origin(target, &origin, err) != 0) {
+    gn_free(target);
+    return gn_error_set(err, GN_PROTOCOL, "redirect",
+                        "HTTP %ld to something that is no http URL", status);
+  }
+  if (x->redirects_left <= 0 ||
+      (!x->request->download && !gn_url_same_origin(&origin,
+                                                    &x->policy->origin)) ||
+      !scheme_ok(x, target)) {
+    gn_free(target);
+    return gn_error_set(err, GN_PROTOCOL, "redirect",
+                        x->redirects_left <= 0 && x->request->redirects > 0
+                            ? "too many redirects, the last to %s://%s"
+                            : "HTTP redirect to %s://%s is not followed",
+                        origin.scheme, origin.host);
+  }
+  x->redirects_left--;
+  gn_free(x->url);
+  x->url = target;
+  return 1;
+}
+
+static void describe(const struct gn_exchange *x, const struct gn_outcome *o,
+                     const char *text, struct gn_error *e) {
+  if (o->curl_code == 0)
+    snprintf(e->message, sizeof e->message, "HTTP status %ld", o->status);
+  else if (o->blocked)
+    snprintf(e->message, sizeof e->message,
+             "a URL from the server leads to a private address");
+  else if (o->curl_code == CURLE_OPERATION_TIMEDOUT &&
+           strcmp(e->code, "deadline") == 0)
+    snprintf(e->message, sizeof e->message, "no whole response within %.3g s",
+             (double)(x->request->timeout_ms ? x->request->timeout_ms
+                                             : x->policy->timeout_ms) / 1000);
+  else
+    snprintf(e->message, sizeof e->message, "%s",
+             *text ? text : curl_easy_strerror((CURLcode)o->curl_code));
+  if (e->kind == GN_IN_DOUBT) {
+    size_t used = strlen(e->message);
+    snprintf(e->message + used, sizeof e->message - used,
+             "; whether the server took the request is not known");
+  }
+}
+
+static void retry_or_end(struct gn_exchange *x, const struct gn_outcome *o,
+                         struct gn_verdict *v, struct gn_record *record) {
+  struct gn_result *r = x->result;
+  unsigned attempts = x->request->attempts ? x->request->attempts
+                                           : x->policy->retry.attempts;
+  double wait = gn_retry_backoff(&x->policy->retry, x->sends - 1,
+                                 v->throttled,
+                                 gn_random_next(gn_engine_random(x->engine)));
+  const char *why = NULL;
+  r->retryable = v->again;
+  r->retry_after = o->retry_after;
+  if (wait < o->retry_after)
+    wait = o->retry_after;
+  if (!v->again)
+    why = "";
+  else if (x->sends >= attempts)
+    why = "no attempts left";
+  else if (o->retry_after > x->policy->retry.max_wait)
+    why = "Retry-After passes max_wait";
+  else if (x->deadline != GN_NEVER &&
+           gn_now_ms() + (int64_t)(wait * 1000) >= x->deadline)
+    why = "the deadline would pass";
+  else if (!gn_policy_take_retry(x->policy, v->throttled))
+    why = "retry budget used up";
+  if (why) {
+    snprintf(record->why, sizeof record->why, "%s", why);
+    end(x);
+    return;
+  }
+  x->budget_taken += v->throttled ? GN_RETRY_COST_THROTTLED : GN_RETRY_COST;
+  x->sends++;
+  gn_error_clear(&r->error);
+  record->waited = wait;
+  snprintf(record->why, sizeof record->why, "retry: %s", v->code);
+  gn_engine_count(x->engine, GN_COUNT_RETRIES, 1);
+  send_later(x, wait);
+}
+
+static int check_response(struct gn_exchange *x, struct gn_error *err) {
+  const char *value;
+  size_t len;
+  value = gn_headers_find(&x->result->headers, "Content-Encoding", &len);
+  if (x->request->download && value && len > 0 &&
+      !(len == 8 && strncasecmp(value, "identity", 8) == 0))
+    return gn_error_set(err, GN_PROTOCOL, "encoding",
+                        "a file was sent with a Content-Encoding that was not "
+                        "asked for");
+  return 0;
+}
+
+static void succeed(struct gn_exchange *x) {
+  struct gn_result *r = x->result;
+  if (check_response(x, &r->error) != 0) {
+    end(x);
+    return;
+  }
+  if (x->file) {
+    r->file_size = gn_sink_size(x->file);
+    gn_sink_finish(x->file, &r->error);
+  }
+  gn_policy_refund(x->policy, x->budget_taken);
+  end(x);
+}
+
+static void judge(struct gn_exchange *x, struct gn_outcome *o,
+                  const struct gn_error *sink_error, const char *text) {
+  struct gn_verdict v;
+  struct gn_record *record = add_record(x);
+  struct gn_result *r = x->result;
+  record->status = o->status;
+  record->elapsed = gn_now() - x->sent_at;
+  gn_retry_judge(o, x->request->safe, &v);
+  if (sink_error->kind != GN_OK && v.kind != GN_IN_DOUBT) {
+    v.kind = sink_error->kind;
+    v.again = false;
+    snprintf(v.code, sizeof v.code, "%s", sink_error->code);
+  } else if (o->curl_code == CURLE_OPERATION_TIMEDOUT &&
+             x->deadline != GN_NEVER && gn_now_ms() >= x->deadline - 1) {
+    v.again = false;
+    if (v.kind == GN_TIMEOUT)
+      snprintf(v.code, sizeof v.code, "deadline");
+  }
+  snprintf(record->code, sizeof record->code, "%s", v.code);
+  if (v.kind == GN_OK) {
+    succeed(x);
+    return;
+  }
+  gn_error_set(&r->error, v.kind, v.code, " ");
+  if (sink_error->kind != GN_OK)
+    text = sink_error->message;
+  describe(x, o, text, &r->error);
+  retry_or_end(x, o, &v, record);
+}
+
+void gn_exchange_completed(struct gn_exchange *x, CURLcode rc) {
+  struct gn_outcome o;
+  struct gn_error sink_error = x->attempt.sink_error;
+  struct gn_error err;
+  char text[CURL_ERROR_SIZE];
+  int followed;
+  gn_attempt_outcome(&x->attempt, rc, &o);
+  gn_engine_count(x->engine, GN_COUNT_RECEIVED,
+                  (int64_t)x->attempt.received);
+  memcpy(text, x->attempt.text, sizeof text);
+  x->result->status = o.status;
+  off_wire(x);
+  followed = rc == CURLE_OK ? follow(x, &err) : 0;
+  if (followed == 1) {
+    struct gn_record *record = add_record(x);
+    record->status = o.status;
+    record->elapsed = gn_now() - x->sent_at;
+    snprintf(record->why, sizeof record->why, "redirect");
+    send_later(x, 0);
+  } else if (followed == -1) {
+    add_record(x)->status = o.status;
+    x->result->error = err;
+    end(x);
+  } else {
+    judge(x, &o, &sink_error, text);
+  }
+}
+
+struct gn_result *gn_exchange_take_result(struct gn_exchange *x) {
+  struct gn_result *r = x->result;
+  x->result = NULL;
+  return r;
+}
+
+void gn_exchange_free(struct gn_exchange *x) {
+  if (!x)
+    return;
+  if (x->attempt.easy)
+    off_wire(x);
+  gn_timer_clear(gn_engine_timers(x->engine), &x->timer);
+  gn_request_free(x->request);
+  gn_policy_unref(x->policy);
+  gn_result_free(x->result);
+  gn_sink_free(x->file);
+  gn_free(x->url);
+  gn_free(x);
+}

@@ -1,0 +1,46 @@
+/* Owns: one logical request: its attempts, redirects, waits and deadline, and
+ * the record of each. It ends exactly once, by calling `done`.
+ * Must not: know who waits for it; that is a call, a walk or a poll.
+ */
+#ifndef GN_EXCHANGE_H
+#define GN_EXCHANGE_H
+
+#include "attempt.h"
+#include "work.h"
+
+struct gn_exchange {
+  struct gn_engine *engine;    /* borrowed */
+  struct gn_request *request;  /* owned */
+  struct gn_policy *policy;    /* a reference */
+  struct gn_result *result;    /* owned until the owner takes it */
+  struct gn_sink *file;        /* the file a good body goes to, or NULL */
+  void (*done)(struct gn_exchange *x); /* called once, when it ended */
+  void *owner;                 /* for done */
+  struct gn_timer timer;       /* the wait before the next attempt */
+  struct gn_attempt attempt;   /* the one on the wire */
+  bool on_wire;                /* attempt is with libcurl */
+  bool ended;                  /* done was called */
+  char *url;                   /* where a redirect led, or NULL */
+  int redirects_left;          /* how many may still be followed */
+  unsigned sends;              /* attempts so far, redirects not counted */
+  double started;              /* monotonic seconds */
+  double sent_at;              /* when the current attempt left */
+  int64_t deadline;            /* monotonic ms; 0: not yet made; or GN_NEVER */
+  double budget_taken;         /* retry tokens to give back on success */
+};
+
+/* Takes the request, also when it fails. */
+struct gn_exchange *gn_exchange_new(struct gn_engine *e,
+                                    struct gn_request *request,
+                                    struct gn_policy *policy,
+                                    void (*done)(struct gn_exchange *),
+                                    void *owner, struct gn_error *err);
+void gn_exchange_start(struct gn_exchange *x);
+/* Ends it with kind GN_CANCELLED; done is called. */
+void gn_exchange_cancel(struct gn_exchange *x, const char *why);
+/* libcurl finished the attempt on the wire. */
+void gn_exchange_completed(struct gn_exchange *x, CURLcode rc);
+struct gn_result *gn_exchange_take_result(struct gn_exchange *x);
+void gn_exchange_free(struct gn_exchange *x);
+
+#endif

@@ -1,0 +1,192 @@
+/* Owns: the queue of events of one waiter. Must not: touch works; closing asks
+ * the engine to cancel them.
+ */
+#include "mailbox.h"
+
+#include "alloc.h"
+#include "engine.h"
+#include "work.h"
+
+struct gn_event *gn_event_new(uint64_t id, enum gn_event_type type,
+                              struct gn_result *result) {
+  struct gn_event *event = gn_alloc_zero(sizeof *event);
+  if (event) {
+    event->id = id;
+    event->type = type;
+    event->result = result;
+  }
+  return event;
+}
+
+void gn_event_free(struct gn_event *event) {
+  if (!event)
+    return;
+  gn_result_free(event->result);
+  gn_free(event);
+}
+
+struct gn_mailbox *gn_mailbox_new(struct gn_engine *e) {
+  struct gn_mailbox *m = gn_alloc_zero(sizeof *m);
+  if (!m)
+    return NULL;
+  gn_engine_ref(e);
+  m->engine = e;
+  m->refs = 1;
+  return m;
+}
+
+/* With the lock held; true if it was the last reference. */
+static bool unref_locked(struct gn_mailbox *m) {
+  return --m->refs == 0;
+}
+
+static void drop(struct gn_mailbox *m) {
+  struct gn_engine *e = m->engine;
+  while (m->head) {
+    struct gn_event *event = m->head;
+    m->head = event->next;
+    gn_event_free(event);
+  }
+  gn_free(m);
+  gn_engine_unref(e);
+}
+
+void gn_mailbox_close(struct gn_mailbox *m) {
+  struct gn_event *events;
+  bool last;
+  gn_engine_cancel_mailbox(m->engine, m);
+  gn_engine_lock(m->engine);
+  m->closed = true;
+  events = m->head;
+  m->head = m->tail = NULL;
+  m->count = 0;
+  last = unref_locked(m);
+  gn_engine_unlock(m->engine);
+  while (events) {
+    struct gn_event *event = events;
+    events = event->next;
+    gn_event_free(event);
+  }
+  if (last)
+    drop(m);
+}
+
+struct gn_event *gn_mailbox_take(struct gn_mailbox *m) {
+  struct gn_event *event;
+  gn_engine_lock(m->engine);
+  event = m->head;
+  if (event) {
+    m->head = event->next;
+    if (!m->head)
+      m->tail = NULL;
+    m->count--;
+    event->next = NULL;
+  }
+  gn_engine_unlock(m->engine);
+  return event;
+}
+
+size_t gn_mailbox_pending(struct gn_mailbox *m) {
+  size_t count;
+  gn_engine_lock(m->engine);
+  count = m->count;
+  gn_engine_unlock(m->engine);
+  return count;
+}
+
+static void post(struct gn_mailbox *m, struct gn_event *event) {
+  gn_engine_lock(m->engine);
+  if (m->closed) {
+    gn_engine_unlock(m->engine);
+    gn_event_free(event);
+    return;
+  }
+  if (m->tail)
+    m->tail->next = event;
+  else
+    m->head = event;
+  m->tail = event;
+  m->count++;
+  gn_engine_posted(m->engine);
+  gn_engine_unlock(m->engine);
+}
+
+int gn_work_init(struct gn_work *w, const struct gn_work_ops *ops,
+                 struct gn_engine *e, struct gn_mailbox *m,
+                 struct gn_policy *p, struct gn_error *err) {
+  w->done = gn_event_new(0, GN_EVENT_DONE, NULL);
+  w->spare = gn_result_new();
+  if (!w->done || !w->spare) {
+    gn_event_free(w->done);
+    gn_result_free(w->spare);
+    return gn_error_memory(err);
+  }
+  w->ops = ops;
+  w->engine = e;
+  w->policy = gn_policy_ref(p);
+  w->mailbox = m;
+  gn_engine_lock(e);
+  m->refs++;
+  gn_engine_unlock(e);
+  return 0;
+}
+
+void gn_work_release(struct gn_work *w) {
+  struct gn_mailbox *m = w->mailbox;
+  gn_event_free(w->done);
+  gn_result_free(w->spare);
+  gn_policy_unref(w->policy);
+  w->spare = NULL;
+  w->done = NULL;
+  w->policy = NULL;
+  w->mailbox = NULL;
+  if (m) {
+    bool last;
+    gn_engine_lock(w->engine);
+    last = unref_locked(m);
+    gn_engine_unlock(w->engine);
+    if (last)
+      drop(m);
+  }
+}
+
+int gn_work_post(struct gn_work *w, enum gn_event_type type,
+                 struct gn_result *result) {
+  struct gn_event *event = gn_event_new(w->id, type, result);
+  if (!event) {
+    gn_result_free(result);
+    return -1;
+  }
+  post(w->mailbox, event);
+  return 0;
+}
+
+int gn_work_post_progress(struct gn_work *w, unsigned pending,
+                          unsigned finished, unsigned polls) {
+  struct gn_event *event = gn_event_new(w->id, GN_EVENT_PROGRESS, NULL);
+  if (!event)
+    return -1;
+  event->pending = pending;
+  event->finished = finished;
+  event->polls = polls;
+  post(w->mailbox, event);
+  return 0;
+}
+
+void gn_work_post_done(struct gn_work *w, struct gn_result *result) {
+  struct gn_event *event = w->done;
+  w->done = NULL;
+  event->id = w->id;
+  event->result = result;
+  post(w->mailbox, event);
+}
+
+void gn_work_fail(struct gn_work *w, struct gn_result *result,
+                  const struct gn_error *err) {
+  if (!result) {
+    result = w->spare;
+    w->spare = NULL;
+  }
+  result->error = *err;
+  gn_work_finish(w, result);
+}

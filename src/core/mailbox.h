@@ -1,0 +1,52 @@
+/* Owns: what the engine has for one waiter: events in the order they happened.
+ * All of it is guarded by the engine's lock; the engine's code posts, the
+ * waiter takes.
+ * Must not: wait.
+ */
+#ifndef GN_MAILBOX_H
+#define GN_MAILBOX_H
+
+#include "request.h"
+
+#include <stdint.h>
+
+struct gn_engine;
+
+enum gn_event_type {
+  GN_EVENT_DONE,    /* the last one of an id; result may be NULL: all well */
+  GN_EVENT_PAGE,    /* a good page of a walk */
+  GN_EVENT_REPORT,  /* a polled report that ended */
+  GN_EVENT_PROGRESS /* how far a poll is */
+};
+
+struct gn_event {
+  struct gn_event *next;    /* the one that happened after */
+  uint64_t id;              /* of the submitted work */
+  enum gn_event_type type;  /* what happened */
+  struct gn_result *result; /* owned, or NULL */
+  unsigned pending;         /* GN_EVENT_PROGRESS: reports still awaited */
+  unsigned finished;        /* GN_EVENT_PROGRESS: reports that ended */
+  unsigned polls;           /* GN_EVENT_PROGRESS: requests made so far */
+};
+
+struct gn_mailbox {
+  struct gn_engine *engine; /* a reference, so that the lock outlives it */
+  int refs;                 /* the waiter's and one per running work */
+  bool closed;              /* nobody will take; events are dropped */
+  struct gn_event *head;    /* oldest */
+  struct gn_event *tail;    /* newest */
+  size_t count;             /* how many wait */
+};
+
+struct gn_mailbox *gn_mailbox_new(struct gn_engine *e);
+/* The waiter is gone: what was submitted to it is cancelled, events dropped. */
+void gn_mailbox_close(struct gn_mailbox *m);
+/* NULL: empty. The caller frees it with gn_event_free. */
+struct gn_event *gn_mailbox_take(struct gn_mailbox *m);
+size_t gn_mailbox_pending(struct gn_mailbox *m);
+
+struct gn_event *gn_event_new(uint64_t id, enum gn_event_type type,
+                              struct gn_result *result);
+void gn_event_free(struct gn_event *event);
+
+#endif

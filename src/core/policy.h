@@ -1,0 +1,96 @@
+/* Owns: what is the same for every request of one client: its origins and
+ * credential, transport settings, limits, retry rules, rate and retry budget.
+ * Shared by reference count between its owner and the exchanges in flight; only
+ * what is behind the lock changes after it was made.
+ * Must not: know of engines or libcurl handles.
+ */
+#ifndef GN_POLICY_H
+#define GN_POLICY_H
+
+#include "auth.h"
+#include "limiter.h"
+#include "retry.h"
+#include "url.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What a caller gives; NULL, 0 or a negative number mean the default. */
+struct gn_policy_options {
+  const char *base_url;        /* required */
+  enum gn_auth_scheme scheme;  /* which credential */
+  const char *auth_header;     /* GN_AUTH_HEADER: the header's name */
+  const char *token;           /* bearer and header schemes; may come later */
+  size_t token_len;            /* its bytes */
+  const char *user;            /* basic */
+  const char *password;        /* basic */
+  const char *const *headers;  /* "Name: value" lines for own origins only */
+  size_t header_count;         /* how many */
+  const char *const *origins;  /* further origins that may get credentials */
+  size_t origin_count;         /* how many */
+  const char *ca_file;         /* PEM bundle; NULL: libcurl's own */
+  bool proxy_env;              /* take the proxy from the environment */
+  const char *proxy;           /* a proxy's URL */
+  const char *user_agent;      /* appended to garner's own */
+  double connect_timeout;      /* seconds, default 10 */
+  double timeout;              /* seconds an exchange may take, default 120 */
+  double stall_timeout;        /* seconds under 1 byte/s, default 60 */
+  int attempts;                /* default 4 */
+  double backoff;              /* seconds, default 0.25 */
+  double backoff_throttled;    /* seconds, default 1 */
+  double backoff_cap;          /* seconds, default 20 */
+  double max_wait;             /* seconds, default 120 */
+  double max_body;             /* bytes in memory, default 64 MiB */
+  double max_headers;          /* bytes, default 256 KiB */
+  int http_version;            /* 0: best over TLS, 1: HTTP/1.1, 2: HTTP/2 */
+  bool allow_http;             /* credentials over plain http */
+  bool allow_private;          /* server-supplied URLs at private addresses */
+  bool insecure_tls;           /* no certificate checks */
+  double rate;                 /* requests a second, 0: no limit */
+  double burst;                /* how many at once */
+};
+
+struct gn_policy {
+  atomic_int refs;               /* owner and exchanges */
+  struct gn_origin origin;       /* of base_url */
+  struct gn_origin *origins;     /* further ones that get credentials */
+  size_t origin_count;           /* how many */
+  struct gn_auth auth;           /* the credential */
+  char **headers;                /* header lines for own origins */
+  size_t header_count;           /* how many */
+  char *ca_file;                 /* or NULL */
+  char *proxy_http;              /* for http URLs, "" for none */
+  char *proxy_https;             /* for https URLs, "" for none */
+  char *no_proxy;                /* hosts that no proxy serves, or NULL */
+  char *user_agent;              /* the whole header value */
+  int64_t connect_timeout_ms;    /* per attempt */
+  int64_t timeout_ms;            /* per exchange */
+  long stall_seconds;            /* under 1 byte/s for so long */
+  size_t max_body;               /* bytes in memory, decoded */
+  size_t max_headers;            /* bytes of all header lines */
+  int http_version;              /* as in the options */
+  bool allow_http;               /* as in the options */
+  bool allow_private;            /* as in the options */
+  bool insecure_tls;             /* as in the options */
+  struct gn_retry_policy retry;  /* as in the options */
+  pthread_mutex_t lock;          /* guards the three below */
+  struct gn_limiter limiter;     /* the client's rate */
+  struct gn_retry_budget budget; /* the client's retries */
+  int own_class;                 /* enum gn_address_class of the own origin */
+};
+
+struct gn_policy *gn_policy_new(const struct gn_policy_options *o,
+                                struct gn_error *err);
+struct gn_policy *gn_policy_ref(struct gn_policy *p);
+void gn_policy_unref(struct gn_policy *p);
+
+/* True if a credential may go to this URL. */
+bool gn_policy_owns(const struct gn_policy *p, const char *url);
+double gn_policy_reserve(struct gn_policy *p, double now);
+bool gn_policy_take_retry(struct gn_policy *p, bool throttled);
+void gn_policy_refund(struct gn_policy *p, double taken);
+void gn_policy_set_own_class(struct gn_policy *p, int address_class);
+int gn_policy_own_class(struct gn_policy *p);
+
+#endif

@@ -1,0 +1,481 @@
+/* Owns: the rounds of one poll: each asks for all that has not ended, in
+ * batches, a few at a time. Must not: end early because of a failure that may
+ * pass; the deadline ends it then.
+ */
+#include "poller.h"
+
+#include "alloc.h"
+#include "clock.h"
+#include "exchange.h"
+#include "json.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define REQUESTS_AT_ONCE 8
+/* A job may take a moment to be known everywhere after its creation. */
+#define GRACE_SECONDS 10.0
+
+struct query {
+  struct poller *poller;         /* whose it is */
+  struct gn_exchange *exchange;  /* the request, or NULL */
+  size_t *asked;                 /* indices of the items it asks for */
+  size_t asked_count;            /* how many */
+};
+
+struct poller {
+  struct gn_work work;             /* first, so that one is the other */
+  struct gn_request *request;      /* the template */
+  struct gn_poller_rules *rules;   /* owned */
+  struct query queries[REQUESTS_AT_ONCE]; /* those on their way */
+  size_t *asked;                   /* room for the indices of all queries */
+  size_t in_flight;                /* how many queries are on their way */
+  size_t next_item;                /* where this round goes on */
+  size_t finished;                 /* items that ended */
+  unsigned polls;                  /* requests made */
+  double wait;                     /* seconds before the next round */
+  double started;                  /* monotonic seconds */
+  struct gn_timer timer;           /* the next round, or the deadline */
+  int64_t deadline;                /* monotonic milliseconds */
+  bool ending;                     /* no further queries */
+};
+
+struct gn_poller_rules *gn_poller_rules_new(size_t items, size_t states) {
+  struct gn_poller_rules *r = gn_alloc_zero(sizeof *r);
+  if (!r)
+    return NULL;
+  r->items = gn_alloc_zero(items * sizeof *r->items);
+  r->states = gn_alloc_zero(states * sizeof *r->states);
+  r->item_count = items;
+  r->state_count = states;
+  if (!r->items || !r->states) {
+    r->item_count = r->state_count = 0;
+    gn_poller_rules_free(r);
+    return NULL;
+  }
+  return r;
+}
+
+void gn_poller_rules_free(struct gn_poller_rules *r) {
+  size_t i;
+  if (!r)
+    return;
+  for (i = 0; i < r->item_count; i++) {
+    gn_free(r->items[i].id);
+    gn_free(r->items[i].fragment);
+    gn_free(r->items[i].last);
+  }
+  for (i = 0; i < r->state_count; i++)
+    gn_free(r->states[i].status);
+  gn_free(r->items);
+  gn_free(r->states);
+  gn_free(r->prefix);
+  gn_free(r->suffix);
+  gn_free(r->query);
+  gn_free(r->list);
+  gn_free(r->id);
+  gn_free(r->status);
+  gn_free(r->uri);
+  gn_free(r);
+}
+
+static void drop_queries(struct poller *p) {
+  size_t i;
+  p->ending = true;
+  for (i = 0; i < REQUESTS_AT_ONCE; i++) {
+    struct gn_exchange *x = p->queries[i].exchange;
+    p->queries[i].exchange = NULL;
+    if (x)
+      gn_exchange_cancel(x, "the poll ended");
+    gn_exchange_free(x);
+  }
+  p->in_flight = 0;
+  gn_timer_clear(gn_engine_timers(p->work.engine), &p->timer);
+}
+
+static void fail(struct poller *p, struct gn_result *result,
+                 const struct gn_error *err) {
+  drop_queries(p);
+  gn_work_fail(&p->work, result, err);
+}
+
+static int post_report(struct poller *p, const struct gn_poll_item *item,
+                       const char *state, const char *text, size_t len) {
+  struct gn_result *result = gn_result_new();
+  struct gn_error err;
+  if (!result)
+    return -1;
+  result->id = gn_strdup(item->id);
+  snprintf(result->state, sizeof result->state, "%s", state);
+  result->body = gn_sink_new_memory(len + 1, &err);
+  if (!result->id || !result->body ||
+      gn_sink_begin(result->body, &err) != 0 ||
+      gn_sink_write(result->body, text, len, &err) != 0) {
+    gn_result_free(result);
+    return -1;
+  }
+  return gn_work_post(&p->work, GN_EVENT_REPORT, result);
+}
+
+static void end_by_deadline(struct poller *p) {
+  struct gn_error err;
+  size_t i;
+  int rc = 0;
+  for (i = 0; i < p->rules->item_count && rc == 0; i++) {
+    struct gn_poll_item *item = &p->rules->items[i];
+    if (!item->finished)
+      rc = post_report(p, item, item->known ? "running" : "unknown",
+                       item->last ? item->last : "null",
+                       item->last ? item->last_len : 4);
+  }
+  gn_error_clear(&err);
+  gn_error_set(&err, GN_TIMEOUT, "job",
+               "%zu of %zu reports did not end within %.0f s",
+               p->rules->item_count - p->finished, p->rules->item_count,
+               p->rules->timeout);
+  if (rc != 0)
+    gn_error_memory(&err);
+  fail(p, NULL, &err);
+}
+
+static void next_round(struct poller *p);
+
+static void on_timer(struct gn_timer *t) {
+  struct poller *p = t->owner;
+  if (gn_now_ms() >= p->deadline)
+    end_by_deadline(p);
+  else
+    next_round(p);
+}
+
+static void wake_at(struct poller *p, int64_t when) {
+  gn_timer_set(gn_engine_timers(p->work.engine), &p->timer,
+               when < p->deadline ? when : p->deadline);
+}
+
+static void end_round(struct poller *p) {
+  const struct gn_poller_rules *rules = p->rules;
+  double jitter = gn_random_next(gn_engine_random(p->work.engine));
+  if (p->finished == rules->item_count) {
+    drop_queries(p);
+    gn_work_finish(&p->work, NULL);
+    return;
+  }
+  wake_at(p, gn_now_ms() +
+                 (int64_t)(p->wait * (0.8 + 0.2 * jitter) * 1000));
+  p->wait *= rules->factor;
+  if (p->wait > rules->cap)
+    p->wait = rules->cap;
+}
+
+static const char *state_of(const struct gn_poller_rules *rules,
+                            const struct gn_json_slice *status) {
+  size_t i;
+  for (i = 0; i < rules->state_count; i++)
+    if (gn_json_equals(status, rules->states[i].status))
+      return rules->states[i].state;
+  return "unknown";
+}
+
+static int keep(struct gn_poll_item *item, const struct gn_json_slice *element) {
+  char *copy = gn_strndup(element->text, element->len);
+  if (!copy)
+    return -1;
+  gn_free(item->last);
+  item->last = copy;
+  item->last_len = element->len;
+  return 0;
+}
+
+/* What one element says of one item. */
+static int judge(struct poller *p, struct gn_poll_item *item,
+                 const struct gn_json_slice *element,
+                 const struct gn_json_slice *status,
+                 const struct gn_json_slice *uri) {
+  const char *state = state_of(p->rules, status);
+  bool has_uri = !p->rules->uri ||
+                 (uri->type == GN_JSON_STRING && uri->len > 2);
+  item->known = strcmp(state, "unknown") != 0;
+  if (strcmp(state, "failed") != 0 &&
+      (strcmp(state, "done") != 0 || !has_uri)) {
+    if (strcmp(state, "done") == 0)
+      item->known = false;
+    return keep(item, element);
+  }
+  item->finished = true;
+  p->finished++;
+  return post_report(p, item, state, element->text, element->len);
+}
+
+static struct gn_poll_item *find(struct poller *p, const struct query *q,
+                                 const struct gn_json_slice *id) {
+  size_t i;
+  for (i = 0; i < q->asked_count; i++) {
+    struct gn_poll_item *item = &p->rules->items[q->asked[i]];
+    if (!item->finished && gn_json_equals(id, item->id))
+      return item;
+  }
+  return NULL;
+}
+
+static int read_element(struct poller *p, const struct query *q,
+                        const struct gn_json_slice *element,
+                        struct gn_error *err) {
+  const char *paths[3];
+  struct gn_json_slice found[3];
+  struct gn_poll_item *item;
+  paths[0] = p->rules->status;
+  paths[1] = p->rules->uri ? p->rules->uri : p->rules->status;
+  paths[2] = p->rules->id;
+  if (gn_json_pick(element->text, element->len, paths, 3, found, err) != 0)
+    return -1;
+  item = p->rules->query ? &p->rules->items[q->asked[0]]
+                         : find(p, q, &found[2]);
+  if (!item || item->finished)
+    return 0;
+  if (judge(p, item, element, &found[0], &found[1]) != 0)
+    return gn_error_memory(err);
+  return 0;
+}
+
+static int read_answer(struct poller *p, const struct query *q,
+                       const struct gn_result *result, struct gn_error *err) {
+  const char *path = p->rules->query ? "" : p->rules->list;
+  struct gn_json_slice list, element;
+  size_t len, pos = 0;
+  const char *body = gn_result_body(result, &len);
+  if (gn_json_pick(body, len, &path, 1, &list, err) != 0)
+    return -1;
+  if (p->rules->query) {
+    if (list.type != GN_JSON_OBJECT)
+      return gn_error_set(err, GN_PROTOCOL, "shape",
+                          "a job's state is not a JSON object");
+    return read_element(p, q, &list, err);
+  }
+  if (list.type != GN_JSON_ARRAY)
+    return gn_error_set(err, GN_PROTOCOL, "shape",
+                        "the answer has no list '%s'", path);
+  while (gn_json_array_next(&list, &pos, &element))
+    if (read_element(p, q, &element, err) != 0)
+      return -1;
+  return 0;
+}
+
+/* True if asking again later may help. */
+static bool may_pass(const struct gn_error *e) {
+  return e->kind == GN_TIMEOUT || e->kind == GN_SERVER ||
+         e->kind == GN_THROTTLED ||
+         (e->kind == GN_TRANSPORT && strcmp(e->code, "tls") != 0 &&
+          strcmp(e->code, "proxy") != 0) ||
+         (e->kind == GN_PROTOCOL && strcmp(e->code, "incomplete") == 0);
+}
+
+/* 404 says nothing about which id of a batch is meant: each is asked for by
+ * itself from then on. 0: handled. */
+static int not_found(struct poller *p, const struct query *q) {
+  size_t i;
+  if (q->asked_count > 1) {
+    for (i = 0; i < q->asked_count; i++)
+      p->rules->items[q->asked[i]].alone = true;
+    return 0;
+  }
+  if (gn_now() - p->started < GRACE_SECONDS &&
+      gn_now() - p->started < p->rules->timeout / 2)
+    return 0;
+  p->rules->items[q->asked[0]].finished = true;
+  p->finished++;
+  return post_report(p, &p->rules->items[q->asked[0]], "not_found", "null",
+                     4);
+}
+
+static void fill_round(struct poller *p);
+
+static void on_answer(struct gn_exchange *x) {
+  struct query *q = x->owner;
+  struct poller *p = q->poller;
+  struct gn_result *result;
+  struct gn_error err;
+  int rc = 0;
+  if (p->ending)
+    return;
+  result = gn_exchange_take_result(x);
+  gn_exchange_free(x);
+  q->exchange = NULL;
+  p->in_flight--;
+  err = result->error;
+  if (err.kind == GN_OK)
+    rc = read_answer(p, q, result, &err);
+  else if (err.kind == GN_NOT_FOUND)
+    rc = not_found(p, q) == 0 ? 0 : gn_error_memory(&err);
+  else if (!may_pass(&err))
+    rc = -1;
+  if (rc != 0) {
+    fail(p, result, &err);
+    return;
+  }
+  gn_result_free(result);
+  fill_round(p);
+}
+
+static int body_of(struct poller *p, const struct query *q,
+                   struct gn_request *r, struct gn_error *err) {
+  struct gn_buf body;
+  enum gn_buf_status status;
+  size_t i;
+  int rc;
+  gn_buf_init(&body, p->work.policy->max_body);
+  status = gn_buf_append_text(&body, p->rules->prefix);
+  for (i = 0; i < q->asked_count && status == GN_BUF_OK; i++) {
+    if (i > 0)
+      status = gn_buf_append_text(&body, ",");
+    if (status == GN_BUF_OK)
+      status = gn_buf_append_text(&body,
+                                  p->rules->items[q->asked[i]].fragment);
+  }
+  if (status == GN_BUF_OK)
+    status = gn_buf_append_text(&body, p->rules->suffix);
+  rc = status == GN_BUF_OK ? gn_request_set_body(r, body.data, body.len, err)
+                           : gn_error_memory(err);
+  gn_buf_free(&body);
+  return rc;
+}
+
+static int ask(struct poller *p, struct query *q, struct gn_error *err) {
+  struct gn_request *r = gn_request_copy(p->request, err);
+  char *url = NULL;
+  int rc = -1;
+  if (!r)
+    return -1;
+  if (p->rules->query) {
+    const char *id = p->rules->items[q->asked[0]].id;
+    if (gn_url_with_query(r->url, p->rules->query, id, strlen(id), &url,
+                          err) == 0)
+      rc = gn_request_set_url(r, url, err);
+    gn_free(url);
+  } else {
+    rc = body_of(p, q, r, err);
+  }
+  if (rc != 0) {
+    gn_request_free(r);
+    return -1;
+  }
+  q->exchange = gn_exchange_new(p->work.engine, r, p->work.policy, on_answer,
+                                q, err);
+  return q->exchange ? 0 : -1;
+}
+
+/* Chooses what the next query asks for; 0: this round has asked for all. */
+static size_t choose(struct poller *p, struct query *q) {
+  const struct gn_poller_rules *rules = p->rules;
+  size_t most = rules->query ? 1 : rules->batch;
+  q->asked_count = 0;
+  for (; p->next_item < rules->item_count && q->asked_count < most;
+       p->next_item++) {
+    const struct gn_poll_item *item = &rules->items[p->next_item];
+    if (item->finished)
+      continue;
+    if (item->alone && q->asked_count > 0)
+      break;
+    q->asked[q->asked_count++] = p->next_item;
+    if (item->alone) {
+      p->next_item++;
+      break;
+    }
+  }
+  return q->asked_count;
+}
+
+static void fill_round(struct poller *p) {
+  struct gn_error err;
+  size_t i;
+  gn_error_clear(&err);
+  for (i = 0; i < REQUESTS_AT_ONCE; i++) {
+    struct query *q = &p->queries[i];
+    if (q->exchange)
+      continue;
+    if (choose(p, q) == 0)
+      break;
+    if (ask(p, q, &err) != 0) {
+      fail(p, NULL, &err);
+      return;
+    }
+    p->in_flight++;
+    p->polls++;
+    gn_exchange_start(q->exchange);
+  }
+  if (p->in_flight > 0)
+    return;
+  if (gn_work_post_progress(&p->work,
+                            (unsigned)(p->rules->item_count - p->finished),
+                            (unsigned)p->finished, p->polls) != 0) {
+    gn_error_memory(&err);
+    fail(p, NULL, &err);
+    return;
+  }
+  end_round(p);
+}
+
+static void next_round(struct poller *p) {
+  p->next_item = 0;
+  wake_at(p, p->deadline);
+  fill_round(p);
+}
+
+static void poller_start(struct gn_work *w) {
+  struct poller *p = (struct poller *)w;
+  p->started = gn_now();
+  p->deadline = gn_now_ms() + (int64_t)(p->rules->timeout * 1000);
+  p->wait = p->rules->first;
+  end_round(p);
+}
+
+static void poller_cancel(struct gn_work *w, const char *why) {
+  struct gn_error err;
+  gn_error_clear(&err);
+  gn_error_set(&err, GN_CANCELLED, "cancelled", "%s", why);
+  fail((struct poller *)w, NULL, &err);
+}
+
+static void poller_destroy(struct gn_work *w) {
+  struct poller *p = (struct poller *)w;
+  drop_queries(p);
+  gn_request_free(p->request);
+  gn_poller_rules_free(p->rules);
+  gn_free(p->asked);
+  gn_work_release(w);
+  gn_free(p);
+}
+
+static const struct gn_work_ops poller_ops = {
+  poller_start, poller_cancel, NULL, poller_destroy,
+};
+
+struct gn_work *gn_poller_new(struct gn_engine *e, struct gn_mailbox *m,
+                              struct gn_policy *p, struct gn_request *r,
+                              struct gn_poller_rules *rules,
+                              struct gn_error *err) {
+  struct poller *w = gn_alloc_zero(sizeof *w);
+  size_t i, most = rules->batch ? rules->batch : 1;
+  if (w)
+    w->asked = gn_alloc_zero(REQUESTS_AT_ONCE * most * sizeof *w->asked);
+  if (!w || !w->asked ||
+      gn_work_init(&w->work, &poller_ops, e, m, p, err) != 0) {
+    if (w)
+      gn_free(w->asked);
+    gn_free(w);
+    gn_request_free(r);
+    gn_poller_rules_free(rules);
+    gn_error_memory(err);
+    return NULL;
+  }
+  for (i = 0; i < REQUESTS_AT_ONCE; i++) {
+    w->queries[i].poller = w;
+    w->queries[i].asked = w->asked + i * most;
+  }
+  rules->batch = most;
+  w->request = r;
+  w->rules = rules;
+  w->timer.fire = on_timer;
+  w->timer.owner = w;
+  return &w->work;
+}

@@ -1,0 +1,93 @@
+/* Owns: the only global state of the core, behind one mutex. Must not: hold the
+ * mutex while an engine is stopped; stopping takes engines off the list.
+ */
+#include "process.h"
+
+#include <curl/curl.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct gn_running *list; /* engines of this process */
+static pid_t list_pid;          /* whose list it is */
+static bool hook_set;           /* inherited by children, as the hook is */
+
+/* The mutex may have been held by a thread that a fork left behind. */
+static void enter(void) {
+  if (list_pid != getpid()) {
+    static const pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
+    list_lock = fresh;
+    list = NULL;
+    list_pid = getpid();
+  }
+  pthread_mutex_lock(&list_lock);
+}
+
+static void leave(void) {
+  pthread_mutex_unlock(&list_lock);
+}
+
+/* OpenSSL's own exit handler would otherwise free what a live thread uses. */
+static void stop_all(void) {
+  for (;;) {
+    struct gn_running *r;
+    enter();
+    r = list;
+    leave();
+    if (!r)
+      return;
+    r->stop(r->engine);
+  }
+}
+
+int gn_process_init(struct gn_error *err) {
+  int rc = 0;
+  enter();
+  if (!hook_set) {
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+      rc = gn_error_memory(err);
+    else if (atexit(stop_all) != 0)
+      rc = gn_error_memory(err);
+    else
+      hook_set = true;
+  }
+  leave();
+  return rc;
+}
+
+void gn_running_add(struct gn_running *r) {
+  enter();
+  r->prev = NULL;
+  r->next = list;
+  if (list)
+    list->prev = r;
+  list = r;
+  r->listed = 1;
+  leave();
+}
+
+void gn_running_remove(struct gn_running *r) {
+  enter();
+  if (r->listed) {
+    if (r->prev)
+      r->prev->next = r->next;
+    else
+      list = r->next;
+    if (r->next)
+      r->next->prev = r->prev;
+    r->listed = 0;
+  }
+  leave();
+}
+
+unsigned gn_running_count(void) {
+  unsigned count = 0;
+  struct gn_running *r;
+  enter();
+  for (r = list; r; r = r->next)
+    count++;
+  leave();
+  return count;
+}

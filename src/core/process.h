@@ -1,0 +1,23 @@
+/* Owns: what there is once per process: libcurl's initialisation, the list of
+ * running engines, and the hook that stops them before the process exits.
+ * Must not: outlive a fork: a new process starts with an empty list.
+ */
+#ifndef GN_PROCESS_H
+#define GN_PROCESS_H
+
+#include "error.h"
+
+struct gn_running {
+  struct gn_running *next;     /* in the list */
+  struct gn_running *prev;     /* in the list */
+  int listed;                  /* is in the list */
+  void (*stop)(void *engine);  /* closes the engine */
+  void *engine;                /* for stop */
+};
+
+int gn_process_init(struct gn_error *err);
+void gn_running_add(struct gn_running *r);
+void gn_running_remove(struct gn_running *r);
+unsigned gn_running_count(void);
+
+#endif

@@ -1,0 +1,196 @@
+/* Owns: making, copying and freeing requests and results, and reading a header
+ * block. Must not: send anything.
+ */
+#include "request.h"
+
+#include "alloc.h"
+#include "auth.h"
+
+#include <string.h>
+#include <strings.h>
+
+struct gn_request *gn_request_new(const char *method, const char *url,
+                                  struct gn_error *err) {
+  struct gn_request *r = gn_alloc_zero(sizeof *r);
+  if (r) {
+    r->method = gn_strdup(method);
+    r->url = gn_strdup(url);
+  }
+  if (!r || !r->method || !r->url) {
+    gn_request_free(r);
+    gn_error_memory(err);
+    return NULL;
+  }
+  r->safe = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+  r->redirects = r->safe ? 5 : 0;
+  return r;
+}
+
+static int push_header(struct gn_request *r, char *line,
+                       struct gn_error *err) {
+  char **grown = NULL;
+  if (line)
+    grown = gn_realloc(r->headers, (r->header_count + 1) * sizeof *grown);
+  if (!grown) {
+    gn_free(line);
+    return gn_error_memory(err);
+  }
+  r->headers = grown;
+  r->headers[r->header_count++] = line;
+  return 0;
+}
+
+int gn_request_add_header(struct gn_request *r, const char *name,
+                          size_t name_len, const char *value, size_t value_len,
+                          struct gn_error *err) {
+  char *line;
+  if (!gn_header_name_ok(name, name_len))
+    return gn_error_set(err, GN_INVALID, "header",
+                        "'%.*s' is not a header name",
+                        (int)(name_len < 60 ? name_len : 60), name);
+  if (!gn_header_value_ok(value, value_len))
+    return gn_error_set(err, GN_INVALID, "header",
+                        "the value of header '%.*s' holds a control character",
+                        (int)(name_len < 60 ? name_len : 60), name);
+  line = gn_alloc(name_len + value_len + 3);
+  if (line) {
+    memcpy(line, name, name_len);
+    memcpy(line + name_len, ": ", 2);
+    memcpy(line + name_len + 2, value, value_len);
+    line[name_len + 2 + value_len] = '\0';
+    /* libcurl sends an empty header only in this spelling. */
+    if (value_len == 0)
+      memcpy(line + name_len, ";", 2);
+  }
+  return push_header(r, line, err);
+}
+
+static int replace(char **field, const char *text, size_t len,
+                   struct gn_error *err) {
+  char *copy = gn_strndup(text, len);
+  if (!copy)
+    return gn_error_memory(err);
+  gn_free(*field);
+  *field = copy;
+  return 0;
+}
+
+int gn_request_set_body(struct gn_request *r, const char *body, size_t len,
+                        struct gn_error *err) {
+  if (replace(&r->body, body, len, err) != 0)
+    return -1;
+  r->body_len = len;
+  return 0;
+}
+
+int gn_request_set_file(struct gn_request *r, const char *path,
+                        struct gn_error *err) {
+  return replace(&r->file, path, strlen(path), err);
+}
+
+int gn_request_set_url(struct gn_request *r, const char *url,
+                       struct gn_error *err) {
+  return replace(&r->url, url, strlen(url), err);
+}
+
+struct gn_request *gn_request_copy(const struct gn_request *r,
+                                   struct gn_error *err) {
+  struct gn_request *copy = gn_request_new(r->method, r->url, err);
+  size_t i;
+  if (!copy)
+    return NULL;
+  if (r->body && gn_request_set_body(copy, r->body, r->body_len, err) != 0)
+    goto fail;
+  if (r->file && gn_request_set_file(copy, r->file, err) != 0)
+    goto fail;
+  for (i = 0; i < r->header_count; i++)
+    if (push_header(copy, gn_strdup(r->headers[i]), err) != 0)
+      goto fail;
+  copy->safe = r->safe;
+  copy->download = r->download;
+  copy->server_url = r->server_url;
+  copy->redirects = r->redirects;
+  copy->timeout_ms = r->timeout_ms;
+  copy->attempts = r->attempts;
+  copy->max_body = r->max_body;
+  return copy;
+fail:
+  gn_request_free(copy);
+  return NULL;
+}
+
+void gn_request_free(struct gn_request *r) {
+  size_t i;
+  if (!r)
+    return;
+  for (i = 0; i < r->header_count; i++) {
+    gn_wipe(r->headers[i], strlen(r->headers[i]));
+    gn_free(r->headers[i]);
+  }
+  gn_free(r->headers);
+  gn_free(r->method);
+  gn_free(r->url);
+  gn_free(r->body);
+  gn_free(r->file);
+  gn_free(r);
+}
+
+struct gn_result *gn_result_new(void) {
+  struct gn_result *r = gn_alloc_zero(sizeof *r);
+  if (r)
+    r->retry_after = -1;
+  return r;
+}
+
+void gn_result_free(struct gn_result *r) {
+  if (!r)
+    return;
+  gn_buf_free(&r->headers);
+  gn_sink_free(r->body);
+  gn_free(r->file);
+  gn_free(r->records);
+  gn_free(r->id);
+  gn_free(r);
+}
+
+const char *gn_result_body(const struct gn_result *r, size_t *len) {
+  *len = r->body ? gn_sink_size(r->body) : 0;
+  return *len ? gn_sink_data(r->body) : "";
+}
+
+int gn_headers_next(const struct gn_buf *block, size_t *pos, const char **name,
+                    size_t *name_len, const char **value,
+                    size_t *value_len) {
+  while (*pos < block->len) {
+    const char *line = block->data + *pos;
+    const char *end = memchr(line, '\n', block->len - *pos);
+    size_t len = end ? (size_t)(end - line) : block->len - *pos;
+    const char *colon = memchr(line, ':', len);
+    *pos += len + (end ? 1 : 0);
+    if (!colon)
+      continue;
+    while (len > 0 && (line[len - 1] == '\r' || line[len - 1] == ' ' ||
+                       line[len - 1] == '\t'))
+      len--;
+    *name = line;
+    *name_len = (size_t)(colon - line);
+    *value = colon + 1;
+    while (*value < line + len && (**value == ' ' || **value == '\t'))
+      (*value)++;
+    *value_len = (size_t)(line + len - *value);
+    return 1;
+  }
+  return 0;
+}
+
+const char *gn_headers_find(const struct gn_buf *block, const char *name,
+                            size_t *len) {
+  const char *n, *v;
+  size_t pos = 0, nlen, vlen;
+  while (gn_headers_next(block, &pos, &n, &nlen, &v, &vlen))
+    if (nlen == strlen(name) && strncasecmp(n, name, nlen) == 0) {
+      *len = vlen;
+      return v;
+    }
+  return NULL;
+}

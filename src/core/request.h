@@ -1,0 +1,86 @@
+/* Owns: one request as its submitter described it, and the result as its waiter
+ * gets it. Both are plain data with one owner at a time.
+ * Must not: act.
+ */
+#ifndef GN_REQUEST_H
+#define GN_REQUEST_H
+
+#include "buf.h"
+#include "error.h"
+#include "sink.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct gn_request {
+  char *method;         /* "GET" */
+  char *url;            /* absolute */
+  char **headers;       /* "Name: value" lines, own origin only */
+  size_t header_count;  /* how many */
+  char *body;           /* or NULL */
+  size_t body_len;      /* its bytes */
+  char *file;           /* a good body goes to this path, or NULL */
+  bool safe;            /* sending it twice does no harm */
+  bool download;        /* a server-supplied URL of a file */
+  bool server_url;      /* a server-supplied URL of an API page */
+  int redirects;        /* how many may be followed */
+  int64_t timeout_ms;   /* 0: the policy's; downloads have none */
+  unsigned attempts;    /* 0: the policy's */
+  size_t max_body;      /* 0: the policy's */
+};
+
+/* One attempt, as the result tells it. */
+struct gn_record {
+  long status;     /* HTTP status, 0 if none */
+  char code[48];   /* what went wrong, "" if nothing did */
+  char why[64];    /* why another one followed, or none did */
+  double waited;   /* seconds waited before the next one */
+  double elapsed;  /* seconds on the wire */
+};
+
+#define GN_RECORDS_MAX 64
+
+struct gn_result {
+  struct gn_error error;            /* kind GN_OK: a good response */
+  bool retryable;                   /* the error may go away by itself */
+  double retry_after;               /* seconds the server asked for, or -1 */
+  long status;                      /* HTTP status of the last response */
+  struct gn_buf headers;            /* its header lines, CRLF between */
+  struct gn_sink *body;             /* its body in memory, or NULL */
+  char *file;                       /* where the body went, or NULL */
+  uint64_t file_size;               /* bytes in that file */
+  struct gn_record *records;        /* the attempts, oldest first */
+  size_t record_count;              /* how many */
+  double elapsed;                   /* seconds from submit to the end */
+  char url[512];                    /* redacted */
+  char *id;                         /* a polled report's id, or NULL */
+  char state[16];                   /* a polled report's state */
+};
+
+struct gn_request *gn_request_new(const char *method, const char *url,
+                                  struct gn_error *err);
+int gn_request_add_header(struct gn_request *r, const char *name,
+                          size_t name_len, const char *value, size_t value_len,
+                          struct gn_error *err);
+int gn_request_set_body(struct gn_request *r, const char *body, size_t len,
+                        struct gn_error *err);
+int gn_request_set_file(struct gn_request *r, const char *path,
+                        struct gn_error *err);
+int gn_request_set_url(struct gn_request *r, const char *url,
+                       struct gn_error *err);
+struct gn_request *gn_request_copy(const struct gn_request *r,
+                                   struct gn_error *err);
+void gn_request_free(struct gn_request *r);
+
+struct gn_result *gn_result_new(void);
+void gn_result_free(struct gn_result *r);
+const char *gn_result_body(const struct gn_result *r, size_t *len);
+/* Walks a header block. *pos starts at 0; 1: a header, 0: the end. */
+int gn_headers_next(const struct gn_buf *block, size_t *pos, const char **name,
+                    size_t *name_len, const char **value, size_t *value_len);
+/* The first header of that name, NULL if there is none. */
+const char *gn_headers_find(const struct gn_buf *block, const char *name,
+                            size_t *len);
+
+#endif

@@ -1,0 +1,68 @@
+/* Owns: what an attempt's outcome means (its kind, whether it may be sent
+ * again), how long to wait, and the budget that stops retry storms. Pure
+ * functions over plain data; the clock and the random number are arguments.
+ * Must not: wait, allocate, or know of libcurl's handles.
+ */
+#ifndef GN_RETRY_H
+#define GN_RETRY_H
+
+#include "error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct gn_retry_policy {
+  unsigned attempts;     /* at most this many sends, the first included */
+  double base;           /* seconds, doubled with each retry */
+  double base_throttled; /* the same after the server said "slow down" */
+  double cap;            /* seconds, no computed wait passes this */
+  double max_wait;       /* seconds; a server that asks for more fails at once */
+};
+
+/* What one attempt brought, as far as a verdict needs it. */
+struct gn_outcome {
+  int curl_code;       /* CURLcode; 0: a complete response */
+  bool sent;           /* false only if surely no byte of the request left */
+  bool blocked;        /* the address policy refused the connection */
+  bool proxy_refused;  /* a proxy answered CONNECT with an error */
+  long status;         /* HTTP status, 0 if there was none */
+  double retry_after;  /* seconds the server asked for, below 0: nothing */
+  int rpc_code;        /* google.rpc.Code of the body, 0: none */
+  char reason[64];     /* Google's reason or status name, "" if none */
+  bool says_unauthenticated; /* the body speaks of a missing credential */
+};
+
+struct gn_verdict {
+  enum gn_kind kind; /* GN_OK: use the response */
+  char code[48];     /* stable text: "connect", "429", "RESOURCE_EXHAUSTED" */
+  bool again;        /* may be sent again, budget and deadline permitting */
+  bool throttled;    /* the wait uses base_throttled */
+};
+
+struct gn_retry_budget {
+  double tokens; /* 500 at first */
+};
+
+#define GN_RETRY_BUDGET 500.0
+#define GN_RETRY_COST 14.0
+#define GN_RETRY_COST_THROTTLED 5.0
+
+/* `safe`: sending the request twice does no harm. */
+void gn_retry_judge(const struct gn_outcome *o, bool safe,
+                    struct gn_verdict *v);
+/* Seconds before retry number n (0 is the first): random in [0, 1). */
+double gn_retry_backoff(const struct gn_retry_policy *p, unsigned n,
+                        bool throttled, double random);
+/* Reads an error body into rpc_code, reason, retry_after (RetryInfo) and
+ * says_unauthenticated; any other text leaves them as they were. */
+void gn_retry_read_body(const char *body, size_t len, struct gn_outcome *o);
+/* A Retry-After value: seconds or an HTTP date. -1 if it is neither; a date in
+ * the past or a negative number is -1 too. wall: now, seconds since 1970. */
+double gn_retry_after_parse(const char *value, size_t len, double wall);
+
+void gn_retry_budget_init(struct gn_retry_budget *b);
+bool gn_retry_budget_take(struct gn_retry_budget *b, bool throttled);
+/* After success: gives back what this exchange's retries took, or 1. */
+void gn_retry_budget_refund(struct gn_retry_budget *b, double taken);
+
+#endif

@@ -1,0 +1,308 @@
+/* Owns: the life of a .part file and the bounded body in memory.
+ * Must not: leave a .part behind on any path but a kill, nor touch one that
+ * another process is writing.
+ */
+#define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE
+#include "sink.h"
+
+#include "alloc.h"
+#include "buf.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PART_SUFFIX ".part"
+#define OPEN_TRIES 8
+
+struct gn_sink {
+  struct gn_buf buf;  /* memory: the body */
+  size_t max;         /* bytes allowed; file: 0 is no limit */
+  size_t size;        /* file: bytes written by this attempt */
+  char *path;         /* file: as the caller wrote it; NULL: memory */
+  char *target;       /* file: the same, absolute */
+  char *part;         /* file: target + ".part" */
+  int fd;             /* file: the open .part, or -1 */
+  bool finished;      /* file: renamed, nothing to remove any more */
+};
+
+#define ERRNO_NAMES(X) \
+  X(EACCES) X(EBADF) X(EBUSY) X(EDQUOT) X(EEXIST) X(EFAULT) X(EFBIG) X(EINTR) \
+  X(EINVAL) X(EIO) X(EISDIR) X(ELOOP) X(EMFILE) X(ENAMETOOLONG) X(ENFILE) \
+  X(ENODEV) X(ENOENT) X(ENOLCK) X(ENOMEM) X(ENOSPC) X(ENOTDIR) X(ENOTEMPTY) \
+  X(ENXIO) X(EOVERFLOW) X(EPERM) X(EPIPE) X(EROFS) X(ESTALE) X(ETXTBSY) \
+  X(EWOULDBLOCK) X(EXDEV)
+
+static const char *errno_name(int number, char *room, size_t cap) {
+  switch (number) {
+#define ERRNO_CASE(name) \
+  case name: \
+    return #name;
+    ERRNO_NAMES(ERRNO_CASE)
+#undef ERRNO_CASE
+  default:
+    snprintf(room, cap, "errno-%d", number);
+    return room;
+  }
+}
+
+/* The reason comes first: a long path must not push it out of the message. */
+static int file_error(struct gn_error *err, int number, const char *doing,
+                      const char *path) {
+  char name[24], reason[128];
+  if (strerror_r(number, reason, sizeof reason) != 0)
+    snprintf(reason, sizeof reason, "error %d", number);
+  return gn_error_set(err, GN_FILE, errno_name(number, name, sizeof name),
+                      "%s while %s \"%s\"", reason, doing, path);
+}
+
+static struct gn_sink *new_sink(size_t max, struct gn_error *err) {
+  struct gn_sink *s = gn_alloc_zero(sizeof *s);
+  if (!s) {
+    gn_error_memory(err);
+    return NULL;
+  }
+  s->fd = -1;
+  s->max = max;
+  gn_buf_init(&s->buf, max);
+  return s;
+}
+
+struct gn_sink *gn_sink_new_memory(size_t max, struct gn_error *err) {
+  return new_sink(max, err);
+}
+
+static char *join(const char *a, const char *between, const char *b) {
+  size_t len = strlen(a) + strlen(between) + strlen(b) + 1;
+  char *text = gn_alloc(len);
+  if (text)
+    snprintf(text, len, "%s%s%s", a, between, b);
+  return text;
+}
+
+/* Absolute at once: a script may change its folder while a body arrives. */
+static int set_names(struct gn_sink *s, const char *path,
+                     struct gn_error *err) {
+  char folder[PATH_MAX];
+  s->path = gn_strdup(path);
+  if (path[0] == '/')
+    s->target = gn_strdup(path);
+  else if (!getcwd(folder, sizeof folder))
+    return file_error(err, errno, "resolving", path);
+  else
+    s->target = join(folder, "/", path);
+  s->part = s->target ? join(s->target, "", PART_SUFFIX) : NULL;
+  return s->path && s->part ? 0 : gn_error_memory(err);
+}
+
+struct gn_sink *gn_sink_new_file(const char *path, size_t max,
+                                 struct gn_error *err) {
+  struct gn_sink *s;
+  size_t len = strlen(path);
+  if (len == 0 || path[len - 1] == '/') {
+    gn_error_set(err, GN_INVALID, "file", "\"%s\" names no file", path);
+    return NULL;
+  }
+  s = new_sink(max, err);
+  if (s && set_names(s, path, err) != 0) {
+    gn_sink_free(s);
+    s = NULL;
+  }
+  return s;
+}
+
+/* Refused before a byte is fetched, not in the final rename: a folder, and
+ * devices such as /dev/null, which the rename would replace. */
+static int check_target(const struct gn_sink *s, struct gn_error *err) {
+  struct stat st;
+  if (stat(s->target, &st) != 0 || S_ISREG(st.st_mode))
+    return 0;
+  if (S_ISDIR(st.st_mode))
+    return file_error(err, EISDIR, "preparing to replace", s->target);
+  return gn_error_set(err, GN_FILE, "EINVAL", "\"%s\" is not a regular file",
+                      s->target);
+}
+
+/* Takes the lock of an open .part and sees whether the name still means it: the
+ * one who held it may have renamed it meanwhile. 1: yes, 0: open again. */
+static int own_part(struct gn_sink *s, int fd, struct gn_error *err) {
+  struct stat mine, named;
+  if (fstat(fd, &mine) != 0)
+    return file_error(err, errno, "opening", s->part);
+  if (!S_ISREG(mine.st_mode))
+    return gn_error_set(err, GN_FILE, "EINVAL",
+                        "\"%s\" is not a regular file", s->part);
+  if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK)
+      return gn_error_set(err, GN_FILE, "EBUSY",
+                          "\"%s\" is being written by another download",
+                          s->part);
+    if (errno == EINTR)
+      return 0;
+    /* A file system without locks: as good as it gets. */
+  }
+  if (lstat(s->part, &named) != 0 || named.st_dev != mine.st_dev ||
+      named.st_ino != mine.st_ino)
+    return 0;
+  return 1;
+}
+
+/* Not O_TRUNC: the file is not ours before it is locked. O_NONBLOCK, or a pipe
+ * of that name would block; no effect on files. */
+static int open_part(struct gn_sink *s, struct gn_error *err) {
+  int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+  int tries;
+  for (tries = 0; tries < OPEN_TRIES; tries++) {
+    int owned, fd = open(s->part, flags, 0644);
+    if (fd < 0 && errno == EINTR)
+      continue;
+    if (fd < 0)
+      return file_error(err, errno, "opening", s->part);
+    owned = own_part(s, fd, err);
+    if (owned == 1) {
+      s->fd = fd;
+      return 0;
+    }
+    close(fd);
+    if (owned < 0)
+      return -1;
+  }
+  return gn_error_set(err, GN_FILE, "EBUSY", "\"%s\" keeps changing", s->part);
+}
+
+int gn_sink_begin(struct gn_sink *s, struct gn_error *err) {
+  int status;
+  s->size = 0;
+  gn_buf_reset(&s->buf);
+  if (!s->path)
+    return 0;
+  s->finished = false;
+  if (s->fd < 0 && (check_target(s, err) != 0 || open_part(s, err) != 0))
+    return -1;
+  do
+    status = ftruncate(s->fd, 0);
+  while (status != 0 && errno == EINTR);
+  if (status != 0 || lseek(s->fd, 0, SEEK_SET) != 0)
+    return file_error(err, errno, "emptying", s->part);
+  return 0;
+}
+
+static int write_file(struct gn_sink *s, const char *data, size_t len,
+                      struct gn_error *err) {
+  if (s->fd < 0)
+    return file_error(err, EBADF, "writing", s->part);
+  while (len > 0) {
+    ssize_t n = write(s->fd, data, len);
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n < 0)
+      return file_error(err, errno, "writing", s->part);
+    data += n;
+    len -= (size_t)n;
+    s->size += (size_t)n;
+  }
+  return 0;
+}
+
+static int too_large(const struct gn_sink *s, struct gn_error *err) {
+  return gn_error_set(err, GN_TOO_LARGE, "body",
+                      "the body is larger than %zu bytes", s->max);
+}
+
+int gn_sink_write(struct gn_sink *s, const void *data, size_t len,
+                  struct gn_error *err) {
+  if (s->path) {
+    if (s->max && len > s->max - s->size)
+      return too_large(s, err);
+    return write_file(s, data, len, err);
+  }
+  switch (gn_buf_append(&s->buf, data, len)) {
+  case GN_BUF_OK:
+    return 0;
+  case GN_BUF_FULL:
+    return too_large(s, err);
+  case GN_BUF_MEMORY:
+    break;
+  }
+  return gn_error_memory(err);
+}
+
+/* Makes the rename last. A folder that cannot be read or synced at all (some
+ * network file systems) is no failure: the file itself is on disk. */
+static int sync_folder(const struct gn_sink *s, struct gn_error *err) {
+  char folder[PATH_MAX];
+  size_t len = (size_t)(strrchr(s->target, '/') - s->target);
+  int fd, status = 0;
+  if (len >= sizeof folder)
+    return 0;
+  snprintf(folder, sizeof folder, "%.*s", len ? (int)len : 1, s->target);
+  fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0)
+    return 0;
+  if (fsync(fd) != 0 && errno != EINVAL && errno != ENOTSUP && errno != EROFS)
+    status = file_error(err, errno, "syncing the folder of", s->target);
+  close(fd);
+  return status;
+}
+
+int gn_sink_finish(struct gn_sink *s, struct gn_error *err) {
+  int status;
+  if (!s->path || s->finished)
+    return 0;
+  if (s->fd < 0)
+    return file_error(err, EBADF, "finishing", s->part);
+  do
+    status = fsync(s->fd);
+  while (status != 0 && errno == EINTR);
+  if (status != 0)
+    return file_error(err, errno, "syncing", s->part);
+  if (rename(s->part, s->target) != 0)
+    return file_error(err, errno, "renaming to", s->target);
+  s->finished = true;
+  /* Closed, hence unlocked, only now: before the rename another download could
+   * have taken the .part over. */
+  close(s->fd);
+  s->fd = -1;
+  return sync_folder(s, err);
+}
+
+void gn_sink_abort(struct gn_sink *s) {
+  if (s->fd < 0)
+    return;
+  unlink(s->part); /* while the lock is held, so that it is surely ours */
+  close(s->fd);
+  s->fd = -1;
+  s->size = 0;
+}
+
+void gn_sink_free(struct gn_sink *s) {
+  if (!s)
+    return;
+  gn_sink_abort(s);
+  gn_buf_free(&s->buf);
+  gn_free(s->path);
+  gn_free(s->target);
+  gn_free(s->part);
+  gn_free(s);
+}
+
+const char *gn_sink_data(const struct gn_sink *s) {
+  if (s->path)
+    return NULL;
+  return s->buf.data ? s->buf.data : "";
+}
+
+size_t gn_sink_size(const struct gn_sink *s) {
+  return s->path ? s->size : s->buf.len;
+}
+
+const char *gn_sink_path(const struct gn_sink *s) {
+  return s->path;
+}

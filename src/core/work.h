@@ -1,0 +1,78 @@
+/* Owns: the seam between the engine and what it runs: a call, a walk or a poll,
+ * each with an id and a mailbox. Only the engine's step calls the operations.
+ * Must not: know what the works do.
+ */
+#ifndef GN_WORK_H
+#define GN_WORK_H
+
+#include "mailbox.h"
+#include "policy.h"
+#include "timer.h"
+
+#include <curl/curl.h>
+
+struct gn_work;
+
+struct gn_work_ops {
+  void (*start)(struct gn_work *w);   /* once, first */
+  void (*cancel)(struct gn_work *w, const char *why); /* must finish it */
+  void (*advance)(struct gn_work *w, unsigned pages); /* walks only */
+  void (*destroy)(struct gn_work *w); /* frees it; may never have started */
+};
+
+struct gn_work {
+  const struct gn_work_ops *ops; /* what it is */
+  struct gn_engine *engine;      /* borrowed: the engine outlives its works */
+  struct gn_mailbox *mailbox;    /* a reference */
+  struct gn_policy *policy;      /* a reference */
+  struct gn_event *done;         /* kept ready, so that the end can be told */
+  struct gn_result *spare;       /* kept ready to tell an error of its own */
+  uint64_t id;                   /* unique in this engine */
+  struct gn_work *next;          /* in the engine's list */
+  struct gn_work *prev;          /* in the engine's list */
+  bool listed;                   /* is in the engine's list of running works */
+  bool cancelled;                /* asked for, under the engine's lock */
+  unsigned credits;              /* pages asked for, under the lock */
+};
+
+/* Takes the references; -1 if memory ran out. */
+int gn_work_init(struct gn_work *w, const struct gn_work_ops *ops,
+                 struct gn_engine *e, struct gn_mailbox *m,
+                 struct gn_policy *p, struct gn_error *err);
+/* Lets go of what init took. */
+void gn_work_release(struct gn_work *w);
+/* Posts an event before the end; result is taken. -1: out of memory. */
+int gn_work_post(struct gn_work *w, enum gn_event_type type,
+                 struct gn_result *result);
+int gn_work_post_progress(struct gn_work *w, unsigned pending,
+                          unsigned finished, unsigned polls);
+/* The end without the rest; for gn_work_finish. */
+void gn_work_post_done(struct gn_work *w, struct gn_result *result);
+/* The end with an error of the work's own. result, if any, carries it and is
+ * taken. */
+void gn_work_fail(struct gn_work *w, struct gn_result *result,
+                  const struct gn_error *err);
+/* Posts the end (result is taken, may be NULL) and destroys the work. */
+void gn_work_finish(struct gn_work *w, struct gn_result *result);
+
+/* The engine's side, for works and exchanges; the step's thread only. */
+CURL *gn_engine_easy_take(struct gn_engine *e);
+void gn_engine_easy_give(struct gn_engine *e, CURL *easy);
+CURLMcode gn_engine_wire_add(struct gn_engine *e, CURL *easy);
+void gn_engine_wire_remove(struct gn_engine *e, CURL *easy);
+struct gn_timers *gn_engine_timers(struct gn_engine *e);
+struct gn_random *gn_engine_random(struct gn_engine *e);
+
+enum gn_count {
+  GN_COUNT_EXCHANGES,
+  GN_COUNT_REQUESTS,
+  GN_COUNT_RETRIES,
+  GN_COUNT_RECEIVED,
+  GN_COUNT_SENT,
+  GN_COUNT_THROTTLED_MS,
+  GN_COUNT_IN_FLIGHT,
+  GN_COUNTS
+};
+void gn_engine_count(struct gn_engine *e, enum gn_count what, int64_t n);
+
+#endif

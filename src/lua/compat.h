@@ -1,0 +1,47 @@
+/* Owns: what differs between the C APIs of 5.1, 5.2, 5.3, 5.4 and LuaJIT, seen
+ * from the newest. Must not: be needed anywhere but in src/lua; nothing else
+ * in src/lua tests a version.
+ */
+#ifndef GN_LUA_COMPAT_H
+#define GN_LUA_COMPAT_H
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <lualib.h>
+
+#if LUA_VERSION_NUM < 502
+#undef luaL_newlib
+#undef luaL_newlibtable
+#undef luaL_setfuncs
+#define luaL_newlib(L, l) (lua_newtable(L), gn_compat_setfuncs(L, l))
+#define luaL_setfuncs(L, l, n) gn_compat_setfuncs(L, l)
+#undef lua_rawlen
+#define lua_rawlen(L, i) lua_objlen(L, i)
+#undef lua_absindex
+#define lua_absindex(L, i) \
+  ((i) > 0 || (i) <= LUA_REGISTRYINDEX ? (i) : lua_gettop(L) + (i) + 1)
+
+static inline void gn_compat_setfuncs(lua_State *L, const luaL_Reg *l) {
+  for (; l->name; l++) {
+    lua_pushcfunction(L, l->func);
+    lua_setfield(L, -2, l->name);
+  }
+}
+#endif
+
+/* Slots that a C function may have on the stack at most, beyond which a builder
+ * must store what it holds: 5.1 and LuaJIT allow 8,000. */
+#if LUA_VERSION_NUM < 502
+#define GN_LUA_STACK_SLOTS 7000
+#else
+#define GN_LUA_STACK_SLOTS 200000
+#endif
+
+/* True if this Lua keeps integers apart from floats. */
+#if LUA_VERSION_NUM >= 503
+#define GN_LUA_HAS_INTEGERS 1
+#else
+#define GN_LUA_HAS_INTEGERS 0
+#endif
+
+#endif

@@ -1,0 +1,258 @@
+/* Owns: engines and mailboxes as Lua objects. A mailbox keeps its engine's
+ * memory by the core's own count, so the collector may take them in any order.
+ * Must not: call back into Lua from the core, or yield.
+ */
+#include "../core/clock.h"
+#include "../core/engine.h"
+#include "util.h"
+
+#include <math.h>
+
+static struct gn_engine *check_engine(lua_State *L) {
+  struct gn_engine **e = luaL_checkudata(L, 1, GN_LUA_ENGINE);
+  luaL_argcheck(L, *e != NULL, 1, "the engine was closed");
+  return *e;
+}
+
+static struct gn_mailbox *check_mailbox(lua_State *L, int arg) {
+  struct gn_mailbox **m = luaL_checkudata(L, arg, GN_LUA_MAILBOX);
+  luaL_argcheck(L, *m != NULL, arg, "the mailbox was closed");
+  return *m;
+}
+
+static int engine_new(lua_State *L) {
+  struct gn_engine **e;
+  struct gn_error err;
+  bool threaded = false;
+  if (!lua_isnoneornil(L, 1)) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    threaded = gn_lua_flag(L, 1, "thread", false);
+  }
+  e = gn_lua_object(L, sizeof *e, GN_LUA_ENGINE);
+  *e = gn_engine_new(threaded, &err);
+  return *e ? 1 : gn_lua_fail(L, &err);
+}
+
+static int engine_close(lua_State *L) {
+  struct gn_engine **box = luaL_checkudata(L, 1, GN_LUA_ENGINE);
+  struct gn_engine *e = *box;
+  *box = NULL;
+  if (e) {
+    gn_engine_close(e);
+    gn_engine_unref(e);
+  }
+  return 0;
+}
+
+static int engine_is_closed(lua_State *L) {
+  struct gn_engine **e = luaL_checkudata(L, 1, GN_LUA_ENGINE);
+  lua_pushboolean(L, !*e || gn_engine_is_closed(*e));
+  return 1;
+}
+
+static int engine_is_threaded(lua_State *L) {
+  lua_pushboolean(L, gn_engine_is_threaded(check_engine(L)));
+  return 1;
+}
+
+static int engine_tostring(lua_State *L) {
+  struct gn_engine **e = luaL_checkudata(L, 1, GN_LUA_ENGINE);
+  if (!*e || gn_engine_is_closed(*e))
+    lua_pushliteral(L, "garner.core.engine (closed)");
+  else
+    lua_pushfstring(L, "garner.core.engine (%s)",
+                    gn_engine_is_threaded(*e) ? "threaded" : "inline");
+  return 1;
+}
+
+static int engine_mailbox_new(lua_State *L) {
+  struct gn_engine *e = check_engine(L);
+  struct gn_mailbox **m = gn_lua_object(L, sizeof *m, GN_LUA_MAILBOX);
+  *m = gn_mailbox_new(e);
+  if (!*m)
+    return luaL_error(L, "out of memory");
+  return 1;
+}
+
+static int engine_sequence(lua_State *L) {
+  lua_pushnumber(L, (lua_Number)gn_engine_sequence(check_engine(L)));
+  return 1;
+}
+
+static int engine_wait(lua_State *L) {
+  struct gn_engine *e = check_engine(L);
+  lua_Number seen = luaL_checknumber(L, 2);
+  lua_Number seconds = luaL_checknumber(L, 3);
+  if (!(seconds > 0))
+    seconds = 0;
+  if (seconds > 3600)
+    seconds = 3600;
+  lua_pushnumber(L, (lua_Number)gn_engine_wait(
+                        e, (uint64_t)seen, (int64_t)ceil(seconds * 1000)));
+  return 1;
+}
+
+static int push_id(lua_State *L, uint64_t id, const struct gn_error *err) {
+  if (id == 0)
+    return gn_lua_fail(L, err);
+  lua_pushnumber(L, (lua_Number)id);
+  return 1;
+}
+
+static int engine_submit(lua_State *L) {
+  struct gn_engine *e = check_engine(L);
+  struct gn_mailbox *m = check_mailbox(L, 2);
+  struct gn_policy *p = gn_lua_client(L, 3);
+  struct gn_request **box = gn_lua_request(L, 4), *r = *box;
+  struct gn_error err;
+  *box = NULL;
+  return push_id(L, gn_engine_submit(e, m, p, r, &err), &err);
+}
+
+static int engine_walk(lua_State *L) {
+  struct gn_engine *e = check_engine(L);
+  struct gn_mailbox *m = check_mailbox(L, 2);
+  struct gn_policy *p = gn_lua_client(L, 3);
+  struct gn_lua_rules *rules = gn_lua_walk_rules(L, 5);
+  struct gn_request **box = gn_lua_request(L, 4), *r = *box;
+  struct gn_pager_rules *pager = rules->pager;
+  struct gn_error err;
+  *box = NULL;
+  rules->pager = NULL;
+  return push_id(L, gn_engine_walk(e, m, p, r, pager, &err), &err);
+}
+
+static int engine_poll(lua_State *L) {
+  struct gn_engine *e = check_engine(L);
+  struct gn_mailbox *m = check_mailbox(L, 2);
+  struct gn_policy *p = gn_lua_client(L, 3);
+  struct gn_lua_rules *rules = gn_lua_poll_rules(L, 5);
+  struct gn_request **box = gn_lua_request(L, 4), *r = *box;
+  struct gn_poller_rules *poller = rules->poller;
+  struct gn_error err;
+  *box = NULL;
+  rules->poller = NULL;
+  return push_id(L, gn_engine_poll(e, m, p, r, poller, &err), &err);
+}
+
+static int engine_advance(lua_State *L) {
+  gn_engine_advance(check_engine(L), (uint64_t)luaL_checknumber(L, 2));
+  return 0;
+}
+
+static int engine_cancel(lua_State *L) {
+  gn_engine_cancel(check_engine(L), (uint64_t)luaL_checknumber(L, 2));
+  return 0;
+}
+
+static int engine_stats(lua_State *L) {
+  struct gn_stats s;
+  size_t i;
+  gn_engine_stats(check_engine(L), &s);
+  const struct { const char *name; double value; } rows[] = {
+    {"exchanges", (double)s.exchanges}, {"requests", (double)s.requests},
+    {"retries", (double)s.retries}, {"in_flight", (double)s.in_flight},
+    {"bytes_received", (double)s.received}, {"bytes_sent", (double)s.sent},
+    {"throttled", (double)s.throttled_ms / 1000},
+  };
+  lua_createtable(L, 0, 7);
+  for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    lua_pushnumber(L, rows[i].value);
+    lua_setfield(L, -2, rows[i].name);
+  }
+  return 1;
+}
+
+static const char *const event_names[] = {
+  "done", "page", "report", "progress",
+};
+
+static void push_progress(lua_State *L, const struct gn_event *event) {
+  lua_createtable(L, 0, 3);
+  lua_pushinteger(L, (lua_Integer)event->pending);
+  lua_setfield(L, -2, "pending");
+  lua_pushinteger(L, (lua_Integer)event->finished);
+  lua_setfield(L, -2, "done");
+  lua_pushinteger(L, (lua_Integer)event->polls);
+  lua_setfield(L, -2, "polls");
+}
+
+/* What may raise comes before the event is taken, so that none is lost; the
+ * numbers of a progress event alone may be. */
+static int mailbox_take(lua_State *L) {
+  struct gn_mailbox *m = check_mailbox(L, 1);
+  struct gn_result **result;
+  struct gn_event *event, copy;
+  if (gn_mailbox_pending(m) == 0) {
+    lua_pushnil(L);
+    return 1;
+  }
+  luaL_checkstack(L, 8, "event");
+  result = gn_lua_result_new(L);
+  event = gn_mailbox_take(m);
+  if (!event) {
+    lua_pushnil(L);
+    return 1;
+  }
+  *result = event->result;
+  event->result = NULL;
+  copy = *event;
+  gn_event_free(event);
+  lua_pushnumber(L, (lua_Number)copy.id);
+  lua_pushstring(L, event_names[copy.type]);
+  if (copy.type == GN_EVENT_PROGRESS)
+    push_progress(L, &copy);
+  else if (*result)
+    lua_pushvalue(L, -3);
+  else
+    lua_pushnil(L);
+  return 3;
+}
+
+static int mailbox_pending(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)gn_mailbox_pending(check_mailbox(L, 1)));
+  return 1;
+}
+
+static int mailbox_close(lua_State *L) {
+  struct gn_mailbox **box = luaL_checkudata(L, 1, GN_LUA_MAILBOX);
+  struct gn_mailbox *m = *box;
+  *box = NULL;
+  if (m)
+    gn_mailbox_close(m);
+  return 0;
+}
+
+static int mailbox_tostring(lua_State *L) {
+  struct gn_mailbox **m = luaL_checkudata(L, 1, GN_LUA_MAILBOX);
+  lua_pushstring(L, *m ? "garner.core.mailbox"
+                       : "garner.core.mailbox (closed)");
+  return 1;
+}
+
+void gn_lua_engine_open(lua_State *L) {
+  static const luaL_Reg engine_methods[] = {
+    {"close", engine_close}, {"is_closed", engine_is_closed},
+    {"is_threaded", engine_is_threaded}, {"mailbox_new", engine_mailbox_new},
+    {"sequence", engine_sequence}, {"wait", engine_wait},
+    {"submit", engine_submit}, {"walk", engine_walk}, {"poll", engine_poll},
+    {"advance", engine_advance}, {"cancel", engine_cancel},
+    {"stats", engine_stats}, {NULL, NULL},
+  };
+  static const luaL_Reg engine_meta[] = {
+    {"__gc", engine_close}, {"__close", engine_close},
+    {"__tostring", engine_tostring}, {NULL, NULL},
+  };
+  static const luaL_Reg mailbox_methods[] = {
+    {"take", mailbox_take}, {"pending", mailbox_pending},
+    {"close", mailbox_close}, {NULL, NULL},
+  };
+  static const luaL_Reg mailbox_meta[] = {
+    {"__gc", mailbox_close}, {"__close", mailbox_close},
+    {"__tostring", mailbox_tostring}, {NULL, NULL},
+  };
+  gn_lua_type(L, GN_LUA_ENGINE, engine_methods, engine_meta);
+  gn_lua_type(L, GN_LUA_MAILBOX, mailbox_methods, mailbox_meta);
+  lua_pushcfunction(L, engine_new);
+  lua_setfield(L, -2, "engine_new");
+}

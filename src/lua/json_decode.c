@@ -1,0 +1,342 @@
+/* Owns: Lua values built from the core reader's events, in one pass: children
+ * are collected on the Lua stack, then one table of the right size takes them.
+ * Must not: parse, or hold memory of its own while Lua may raise; what it needs
+ * besides the C stack is userdata on the Lua stack.
+ */
+#include "json.h"
+
+#include "../core/json.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define ARRAY_METATABLE "garner.json.array"
+
+#define FIRST_FRAMES 32   /* open containers that need no userdata */
+#define CHUNK 128         /* slots asked for at a time */
+#define EVENT_SLOTS 5     /* slots that one event may need */
+#define KEY_CACHE 64      /* keys remembered, a power of two */
+#define KEY_CACHE_MAX 32  /* longer keys are not */
+
+/* The integers that a Lua number holds exactly. */
+#if GN_LUA_HAS_INTEGERS
+#define IS_EXACT(i) 1
+#define PUSH_INTEGER(L, i) lua_pushinteger(L, (lua_Integer)(i))
+#else
+#define EXACT_LIMIT ((int64_t)1 << 53)
+#define IS_EXACT(i) ((i) >= -EXACT_LIMIT && (i) <= EXACT_LIMIT)
+#define PUSH_INTEGER(L, i) lua_pushnumber(L, (lua_Number)(i))
+#endif
+
+struct frame {
+  int base;      /* slot of its table, or of nil while there is none */
+  int stored;    /* elements already in the table */
+};
+
+struct known_key {
+  const char *text;  /* its raw text in the document; NULL: none yet */
+  size_t len;        /* bytes of it */
+};
+
+struct builder {
+  lua_State *L;                       /* where the values go */
+  struct gn_json_reader r;            /* reads the document */
+  int base;                           /* slots up to here are the caller's */
+  int top;                            /* slots in use */
+  int room;                           /* slots that may be used */
+  size_t scratch_size;                /* bytes of the userdata for escapes */
+  char *scratch;                      /* that userdata */
+  unsigned max_frames;                /* how many frames there is room for */
+  struct frame *frames;               /* one per open container */
+  struct frame first[FIRST_FRAMES];   /* where they are at first */
+  struct known_key keys[KEY_CACHE];   /* what the slots of keys hold */
+};
+
+/* Slots of the builder's own, above its base. */
+enum { SCRATCH = 1, FRAMES, KEYS, FIRST_VALUE = KEYS + KEY_CACHE };
+
+void gn_lua_json_push_array_metatable(lua_State *L) {
+  if (luaL_newmetatable(L, ARRAY_METATABLE)) {
+    lua_pushliteral(L, "array");
+    lua_setfield(L, -2, "__jsontype");
+  }
+}
+
+/* Moves the children of a container, at slots from..to, into its table. */
+static void store(struct builder *b, const struct frame *f, int from, int to,
+                  int object) {
+  lua_State *L = b->L;
+  int i;
+  if (!object) {
+    for (i = from; i <= to; i++) {
+      lua_pushvalue(L, i);
+      lua_rawseti(L, f->base, f->stored + i - from + 1);
+    }
+    return;
+  }
+  /* In the order of the text, so that the last of equal keys wins. */
+  for (i = from; i < to; i += 2) {
+    lua_pushvalue(L, i);
+    lua_pushvalue(L, i + 1);
+    lua_rawset(L, f->base);
+  }
+}
+
+static int is_object(const struct builder *b, unsigned frame) {
+  return b->r.objects[frame >> 3] >> (frame & 7) & 1;
+}
+
+/* Puts what the open containers have so far into their tables and closes the
+ * gaps: at most two slots a container (table, key) stay in use. */
+static void flush(struct builder *b) {
+  lua_State *L = b->L;
+  unsigned i, open = b->r.depth;
+  int to = b->base + FIRST_VALUE;
+  for (i = 0; i < open; i++) {
+    struct frame *f = &b->frames[i];
+    int object = is_object(b, i);
+    int last = i + 1 < open ? b->frames[i + 1].base - 1 : b->top;
+    int n = last - f->base;
+    int pending = object ? n % 2 : 0;  /* a key whose value is still to come */
+    if (lua_isnil(L, f->base)) {
+      lua_createtable(L, object ? 0 : n, object ? n / 2 : 0);
+      lua_replace(L, f->base);
+    }
+    store(b, f, f->base + 1, last - pending, object);
+    f->stored += object ? 0 : n;
+    lua_pushvalue(L, f->base);
+    lua_replace(L, to);
+    f->base = to++;
+    if (pending) {
+      lua_pushvalue(L, last);
+      lua_replace(L, to++);
+    }
+  }
+  lua_settop(L, to - 1);
+  b->top = to - 1;
+}
+
+static void make_room(struct builder *b) {
+  if (b->top + CHUNK <= GN_LUA_STACK_SLOTS && lua_checkstack(b->L, CHUNK)) {
+    b->room = b->top + CHUNK;
+    return;
+  }
+  if (b->r.depth > 0)
+    flush(b);
+  luaL_checkstack(b->L, EVENT_SLOTS, "JSON value");
+  if (b->room < b->top + EVENT_SLOTS)
+    b->room = b->top + EVENT_SLOTS;
+}
+
+static void push_unescaped(struct builder *b) {
+  size_t len = b->r.token_len;
+  if (b->scratch_size < len) {
+    size_t size = b->scratch_size ? b->scratch_size : 128;
+    while (size < len)
+      size = size > len / 2 ? len : size * 2;
+    b->scratch = lua_newuserdata(b->L, size);
+    b->scratch_size = size;
+    lua_replace(b->L, b->base + SCRATCH);
+  }
+  len = gn_json_unescape(b->r.token, len, b->scratch);
+  lua_pushlstring(b->L, b->scratch, len);
+}
+
+/* The keys of a document are few and come again and again: a slot that holds
+ * the string is cheaper than hashing it. */
+static void push_key(struct builder *b) {
+  const char *text = b->r.token;
+  size_t len = b->r.token_len;
+  struct known_key *known;
+  unsigned slot;
+  if (b->r.escaped) {
+    push_unescaped(b);
+    return;
+  }
+  if (len == 0 || len > KEY_CACHE_MAX) {
+    lua_pushlstring(b->L, text, len);
+    return;
+  }
+  slot = ((unsigned)len * 31u + (unsigned char)text[0] * 7u +
+          (unsigned char)text[len - 1] * 13u +
+          (unsigned char)text[len / 2]) & (KEY_CACHE - 1);
+  known = &b->keys[slot];
+  if (known->len == len && memcmp(known->text, text, len) == 0) {
+    lua_pushvalue(b->L, b->base + KEYS + (int)slot);
+    return;
+  }
+  lua_pushlstring(b->L, text, len);
+  lua_pushvalue(b->L, -1);
+  lua_replace(b->L, b->base + KEYS + (int)slot);
+  known->text = text;
+  known->len = len;
+}
+
+static void push_number(struct builder *b) {
+  const struct gn_json_reader *r = &b->r;
+  double value;
+  if (r->number == GN_JSON_INTEGER && IS_EXACT(r->integer))
+    PUSH_INTEGER(b->L, r->integer);
+  else if (r->number == GN_JSON_REAL && gn_json_double(r, &value))
+    lua_pushnumber(b->L, (lua_Number)value);
+  else
+    lua_pushlstring(b->L, r->token, r->token_len);
+}
+
+static void open_frame(struct builder *b) {
+  lua_State *L = b->L;
+  unsigned i = b->r.depth - 1;
+  if (i == b->max_frames) {
+    unsigned n = b->max_frames * 4 < b->r.max_depth ? b->max_frames * 4
+                                                    : b->r.max_depth;
+    struct frame *more = lua_newuserdata(L, n * sizeof *more);
+    memcpy(more, b->frames, i * sizeof *more);
+    lua_replace(L, b->base + FRAMES);
+    b->frames = more;
+    b->max_frames = n;
+  }
+  lua_pushnil(L);
+  b->frames[i].base = ++b->top;
+  b->frames[i].stored = 0;
+}
+
+static void close_array(struct builder *b) {
+  lua_State *L = b->L;
+  struct frame *f = &b->frames[b->r.depth];
+  int i, n = b->top - f->base;
+  if (lua_isnil(L, f->base)) {
+    lua_createtable(L, n, 0);
+    lua_replace(L, f->base);
+  }
+  if (n == 0 && f->stored == 0) {
+    gn_lua_json_push_array_metatable(L);
+    lua_setmetatable(L, f->base);
+  }
+  for (i = n; i > 0; i--)
+    lua_rawseti(L, f->base, f->stored + i);
+  b->top = f->base;
+}
+
+static void close_object(struct builder *b) {
+  lua_State *L = b->L;
+  struct frame *f = &b->frames[b->r.depth];
+  if (lua_isnil(L, f->base)) {
+    lua_createtable(L, 0, (b->top - f->base) / 2);
+    lua_replace(L, f->base);
+  }
+  store(b, f, f->base + 1, b->top, 1);
+  b->top = f->base;
+  lua_settop(L, b->top);
+}
+
+/* Returns how it ended: GN_JSON_GET_END or GN_JSON_GET_FAILED. */
+static enum gn_json_event build(struct builder *b) {
+  lua_State *L = b->L;
+  for (;;) {
+    enum gn_json_event event = gn_json_next(&b->r);
+    switch (event) {
+    case GN_JSON_GET_FAILED:
+    case GN_JSON_GET_END:
+      return event;
+    case GN_JSON_GET_ARRAY_END:
+      close_array(b);
+      continue;
+    case GN_JSON_GET_OBJECT_END:
+      close_object(b);
+      continue;
+    case GN_JSON_GET_ARRAY:
+    case GN_JSON_GET_OBJECT:
+      open_frame(b);
+      break;
+    case GN_JSON_GET_KEY:
+      push_key(b);
+      b->top++;
+      break;
+    case GN_JSON_GET_STRING:
+      if (b->r.escaped)
+        push_unescaped(b);
+      else
+        lua_pushlstring(L, b->r.token, b->r.token_len);
+      b->top++;
+      break;
+    case GN_JSON_GET_NUMBER:
+      push_number(b);
+      b->top++;
+      break;
+    case GN_JSON_GET_NULL:
+      lua_pushlightuserdata(L, NULL);
+      b->top++;
+      break;
+    default:
+      lua_pushboolean(L, event == GN_JSON_GET_TRUE);
+      b->top++;
+    }
+    if (b->top + EVENT_SLOTS > b->room)
+      make_room(b);
+  }
+}
+
+int gn_lua_json_push(lua_State *L, const char *text, size_t len,
+                     unsigned depth) {
+  struct builder b;
+  gn_json_reader_init(&b.r, text, len, depth);
+  b.L = L;
+  b.base = lua_gettop(L);
+  luaL_checkstack(L, FIRST_VALUE + CHUNK, "JSON value");
+  lua_settop(L, b.base + FIRST_VALUE - 1);
+  b.top = b.base + FIRST_VALUE - 1;
+  b.room = b.top + CHUNK;
+  b.scratch = NULL;
+  b.scratch_size = 0;
+  b.frames = b.first;
+  b.max_frames = FIRST_FRAMES;
+  memset(b.keys, 0, sizeof b.keys);
+  if (build(&b) == GN_JSON_GET_END) {
+    lua_replace(L, b.base + 1);
+    lua_settop(L, b.base + 1);
+    return 1;
+  } else {
+    size_t offset = gn_json_reader_offset(&b.r) + 1;
+    char message[120];
+    snprintf(message, sizeof message, "%s at byte %zu", b.r.message, offset);
+    lua_settop(L, b.base);
+    lua_pushnil(L);
+    lua_pushstring(L, message);
+    PUSH_INTEGER(L, offset);
+    return 3;
+  }
+}
+
+static int json_decode(lua_State *L) {
+  size_t len;
+  const char *text;
+  lua_Number depth = luaL_optnumber(L, 2, 0);
+  luaL_checktype(L, 1, LUA_TSTRING);
+  luaL_argcheck(L, depth >= 0 && depth <= GN_JSON_DEPTH_MAX, 2,
+                "out of range");
+  text = lua_tolstring(L, 1, &len);
+  return gn_lua_json_push(L, text, len, (unsigned)depth);
+}
+
+static int json_array(lua_State *L) {
+  if (lua_isnoneornil(L, 1)) {
+    lua_settop(L, 0);
+    lua_newtable(L);
+  }
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  gn_lua_json_push_array_metatable(L);
+  lua_setmetatable(L, 1);
+  return 1;
+}
+
+void gn_lua_json_open(lua_State *L) {
+  lua_pushcfunction(L, json_decode);
+  lua_setfield(L, -2, "json_decode");
+  lua_pushcfunction(L, gn_lua_json_encode);
+  lua_setfield(L, -2, "json_encode");
+  lua_pushcfunction(L, json_array);
+  lua_setfield(L, -2, "json_array");
+  lua_pushlightuserdata(L, NULL);
+  lua_setfield(L, -2, "null");
+}

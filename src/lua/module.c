@@ -1,0 +1,113 @@
+/* Owns: the module garner.core: its functions, its version, and that it stays
+ * in memory once loaded, since an engine's thread may outlive the Lua state.
+ * Must not: be used but by the Lua files of garner.
+ */
+#define _GNU_SOURCE
+#include "../core/clock.h"
+#include "../core/process.h"
+#include "../core/version.h"
+#include "json.h"
+#include "util.h"
+
+#include <curl/curl.h>
+#include <dlfcn.h>
+#include <unistd.h>
+
+#if defined(__GNUC__)
+#define GN_EXPORT __attribute__((visibility("default")))
+#else
+#define GN_EXPORT
+#endif
+
+GN_EXPORT int luaopen_garner_core(lua_State *L);
+
+static int core_now(lua_State *L) {
+  lua_pushnumber(L, gn_now());
+  return 1;
+}
+
+static int core_time(lua_State *L) {
+  lua_pushnumber(L, gn_wall_time());
+  return 1;
+}
+
+static int core_random(lua_State *L) {
+  struct gn_random *r = lua_touserdata(L, lua_upvalueindex(1));
+  lua_pushnumber(L, gn_random_next(r));
+  return 1;
+}
+
+static int core_isatty(lua_State *L) {
+  lua_pushboolean(L, isatty((int)luaL_checkinteger(L, 1)));
+  return 1;
+}
+
+static int core_pid(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)getpid());
+  return 1;
+}
+
+static int core_running(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)gn_running_count());
+  return 1;
+}
+
+static void set_field(lua_State *L, const char *name, const char *value) {
+  if (!value)
+    return;
+  lua_pushstring(L, value);
+  lua_setfield(L, -2, name);
+}
+
+static int core_versions(lua_State *L) {
+  const curl_version_info_data *curl = curl_version_info(CURLVERSION_NOW);
+  lua_createtable(L, 0, 6);
+  set_field(L, "garner", GN_VERSION);
+  set_field(L, "libcurl", curl->version);
+  set_field(L, "ssl", curl->ssl_version);
+  set_field(L, "zlib", curl->libz_version);
+  set_field(L, "nghttp2", curl->nghttp2_version);
+  set_field(L, "lua", LUA_VERSION);
+  return 1;
+}
+
+/* Unloading the module under a running thread would end the process. */
+static void pin(void) {
+#ifdef RTLD_NODELETE
+  Dl_info info;
+  if (dladdr((void *)(size_t)&luaopen_garner_core, &info) && info.dli_fname)
+    dlopen(info.dli_fname, RTLD_NOW | RTLD_NODELETE);
+#endif
+}
+
+static void check_libcurl(lua_State *L) {
+  if (curl_version_info(CURLVERSION_NOW)->version_num < 0x075800)
+    luaL_error(L, "garner needs libcurl 7.88.0 or newer, this is %s",
+               curl_version_info(CURLVERSION_NOW)->version);
+}
+
+int luaopen_garner_core(lua_State *L) {
+  static const luaL_Reg functions[] = {
+    {"now", core_now}, {"time", core_time}, {"isatty", core_isatty},
+    {"pid", core_pid}, {"running", core_running},
+    {"versions", core_versions}, {NULL, NULL},
+  };
+  struct gn_error err;
+  check_libcurl(L);
+  if (gn_process_init(&err) != 0)
+    return luaL_error(L, "%s", err.message);
+  pin();
+  luaL_newlib(L, functions);
+  gn_random_seed(lua_newuserdata(L, sizeof(struct gn_random)));
+  lua_pushcclosure(L, core_random, 1);
+  lua_setfield(L, -2, "random");
+  gn_lua_json_open(L);
+  gn_lua_result_open(L);
+  gn_lua_request_open(L);
+  gn_lua_client_open(L);
+  gn_lua_rules_open(L);
+  gn_lua_engine_open(L);
+  gn_lua_urls_open(L);
+  set_field(L, "VERSION", GN_VERSION);
+  return 1;
+}

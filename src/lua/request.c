@@ -1,0 +1,102 @@
+/* Owns: reading a request table into a core request that the collector frees if
+ * anything raises on the way.
+ * Must not: give a request meaning; the Lua files above do.
+ */
+#include "../core/url.h"
+#include "util.h"
+
+#include <string.h>
+
+static int request_gc(lua_State *L) {
+  struct gn_request **box = luaL_checkudata(L, 1, GN_LUA_REQUEST);
+  struct gn_request *r = *box;
+  *box = NULL;
+  gn_request_free(r);
+  return 0;
+}
+
+static void refuse(lua_State *L, const struct gn_error *err) {
+  luaL_error(L, "%s", err->message);
+}
+
+static void read_headers(lua_State *L, int table, struct gn_request *r) {
+  struct gn_error err;
+  int i, n;
+  if (!gn_lua_table(L, table, "headers"))
+    return;
+  n = (int)lua_rawlen(L, -1);
+  for (i = 1; i <= n; i++) {
+    const char *name, *value;
+    size_t name_len, value_len;
+    lua_rawgeti(L, -1, i);
+    if (!lua_istable(L, -1))
+      luaL_error(L, "option 'headers': a list of { name, value } expected");
+    lua_rawgeti(L, -1, 1);
+    lua_rawgeti(L, -2, 2);
+    name = lua_tolstring(L, -2, &name_len);
+    value = lua_tolstring(L, -1, &value_len);
+    if (!name || !value)
+      luaL_error(L, "option 'headers': a header's name and value are text");
+    if (gn_request_add_header(r, name, name_len, value, value_len, &err) != 0)
+      refuse(L, &err);
+    lua_pop(L, 3);
+  }
+  lua_pop(L, 1);
+}
+
+static void read_body(lua_State *L, int table, struct gn_request *r) {
+  struct gn_error err;
+  size_t len;
+  const char *text = gn_lua_text(L, table, "body", &len);
+  if (text && gn_request_set_body(r, text, len, &err) != 0)
+    refuse(L, &err);
+  text = gn_lua_text(L, table, "file", NULL);
+  if (text && gn_request_set_file(r, text, &err) != 0)
+    refuse(L, &err);
+}
+
+static void check_method(lua_State *L, const char *method) {
+  size_t len = strlen(method);
+  if (len == 0 || len > 32 ||
+      strspn(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != len)
+    luaL_error(L, "option 'method': capital letters expected");
+}
+
+struct gn_request **gn_lua_request(lua_State *L, int arg) {
+  struct gn_request **box, *r;
+  struct gn_error err;
+  struct gn_origin origin;
+  const char *method, *url;
+  luaL_checktype(L, arg, LUA_TTABLE);
+  box = gn_lua_object(L, sizeof *box, GN_LUA_REQUEST);
+  method = gn_lua_text(L, arg, "method", NULL);
+  url = gn_lua_text(L, arg, "url", NULL);
+  if (!url)
+    luaL_error(L, "option 'url' is missing");
+  method = method ? method : "GET";
+  check_method(L, method);
+  if (gn_url_origin(url, &origin, &err) != 0)
+    refuse(L, &err);
+  r = *box = gn_request_new(method, url, &err);
+  if (!r)
+    refuse(L, &err);
+  read_headers(L, arg, r);
+  read_body(L, arg, r);
+  r->safe = gn_lua_flag(L, arg, "safe", r->safe);
+  if (gn_lua_flag(L, arg, "creates", false))
+    r->safe = false;
+  r->download = gn_lua_flag(L, arg, "download", false);
+  r->server_url = gn_lua_flag(L, arg, "server_url", false);
+  r->redirects = (int)gn_lua_number(L, arg, "redirects",
+                                    r->safe ? r->redirects : 0);
+  r->timeout_ms = (int64_t)(gn_lua_number(L, arg, "timeout", 0) * 1000);
+  r->attempts = (unsigned)gn_lua_number(L, arg, "attempts", 0);
+  r->max_body = (size_t)gn_lua_number(L, arg, "max_body", 0);
+  return box;
+}
+
+void gn_lua_request_open(lua_State *L) {
+  static const luaL_Reg methods[] = {{NULL, NULL}};
+  static const luaL_Reg meta[] = {{"__gc", request_gc}, {NULL, NULL}};
+  gn_lua_type(L, GN_LUA_REQUEST, methods, meta);
+}

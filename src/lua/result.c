@@ -1,0 +1,197 @@
+/* Owns: a finished response as a Lua object; its parts become Lua values only
+ * when asked for.
+ * Must not: hand out a pointer into it.
+ */
+#include "../core/alloc.h"
+#include "json.h"
+#include "util.h"
+
+#include <string.h>
+#include <strings.h>
+
+struct gn_result **gn_lua_result_new(lua_State *L) {
+  return gn_lua_object(L, sizeof(struct gn_result *), GN_LUA_RESULT);
+}
+
+static struct gn_result *check(lua_State *L) {
+  struct gn_result **r = luaL_checkudata(L, 1, GN_LUA_RESULT);
+  luaL_argcheck(L, *r != NULL, 1, "the result was closed");
+  return *r;
+}
+
+static void push_attempts(lua_State *L, const struct gn_result *r) {
+  size_t i;
+  lua_createtable(L, (int)r->record_count, 0);
+  for (i = 0; i < r->record_count; i++) {
+    const struct gn_record *record = &r->records[i];
+    lua_createtable(L, 0, 5);
+    lua_pushinteger(L, (lua_Integer)record->status);
+    lua_setfield(L, -2, "status");
+    if (*record->code) {
+      lua_pushstring(L, record->code);
+      lua_setfield(L, -2, "code");
+    }
+    if (*record->why) {
+      lua_pushstring(L, record->why);
+      lua_setfield(L, -2, "why");
+    }
+    lua_pushnumber(L, record->waited);
+    lua_setfield(L, -2, "waited");
+    lua_pushnumber(L, record->elapsed);
+    lua_setfield(L, -2, "elapsed");
+    lua_rawseti(L, -2, (int)i + 1);
+  }
+}
+
+static int result_error(lua_State *L) {
+  const struct gn_result *r = check(L);
+  if (r->error.kind == GN_OK) {
+    lua_pushnil(L);
+    return 1;
+  }
+  gn_lua_push_error(L, &r->error);
+  if (r->status) {
+    lua_pushinteger(L, (lua_Integer)r->status);
+    lua_setfield(L, -2, "status");
+  }
+  if (r->retry_after >= 0) {
+    lua_pushnumber(L, r->retry_after);
+    lua_setfield(L, -2, "retry_after");
+  }
+  lua_pushboolean(L, r->retryable);
+  lua_setfield(L, -2, "retryable");
+  lua_pushstring(L, r->url);
+  lua_setfield(L, -2, "url");
+  push_attempts(L, r);
+  lua_setfield(L, -2, "attempts");
+  return 1;
+}
+
+static int result_status(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)check(L)->status);
+  return 1;
+}
+
+static int result_headers(lua_State *L) {
+  const struct gn_result *r = check(L);
+  const char *name, *value;
+  size_t pos = 0, name_len, value_len;
+  int n = 0;
+  lua_newtable(L);
+  while (gn_headers_next(&r->headers, &pos, &name, &name_len, &value,
+                         &value_len)) {
+    lua_createtable(L, 2, 0);
+    lua_pushlstring(L, name, name_len);
+    lua_rawseti(L, -2, 1);
+    lua_pushlstring(L, value, value_len);
+    lua_rawseti(L, -2, 2);
+    lua_rawseti(L, -2, ++n);
+  }
+  return 1;
+}
+
+static int result_header(lua_State *L) {
+  const struct gn_result *r = check(L);
+  size_t wanted_len, pos = 0, name_len, value_len;
+  const char *wanted = luaL_checklstring(L, 2, &wanted_len);
+  const char *name, *value;
+  luaL_Buffer b;
+  int found = 0;
+  luaL_buffinit(L, &b);
+  while (gn_headers_next(&r->headers, &pos, &name, &name_len, &value,
+                         &value_len)) {
+    if (name_len != wanted_len || strncasecmp(name, wanted, name_len) != 0)
+      continue;
+    if (found++)
+      luaL_addlstring(&b, ", ", 2);
+    luaL_addlstring(&b, value, value_len);
+  }
+  luaL_pushresult(&b);
+  if (!found)
+    lua_pushnil(L);
+  return 1;
+}
+
+static int result_body(lua_State *L) {
+  size_t len;
+  const char *body = gn_result_body(check(L), &len);
+  lua_pushlstring(L, body, len);
+  return 1;
+}
+
+static int result_size(lua_State *L) {
+  const struct gn_result *r = check(L);
+  size_t len;
+  gn_result_body(r, &len);
+  lua_pushnumber(L, (lua_Number)(len ? len : r->file_size));
+  return 1;
+}
+
+static int result_json(lua_State *L) {
+  size_t len;
+  const char *body = gn_result_body(check(L), &len);
+  return gn_lua_json_push(L, body, len, (unsigned)luaL_optinteger(L, 2, 0));
+}
+
+static int result_attempts(lua_State *L) {
+  push_attempts(L, check(L));
+  return 1;
+}
+
+static int result_elapsed(lua_State *L) {
+  lua_pushnumber(L, check(L)->elapsed);
+  return 1;
+}
+
+static int result_url(lua_State *L) {
+  lua_pushstring(L, check(L)->url);
+  return 1;
+}
+
+static int result_file(lua_State *L) {
+  lua_pushstring(L, check(L)->file);
+  return 1;
+}
+
+static int result_id(lua_State *L) {
+  lua_pushstring(L, check(L)->id);
+  return 1;
+}
+
+static int result_state(lua_State *L) {
+  lua_pushstring(L, check(L)->state);
+  return 1;
+}
+
+static int result_close(lua_State *L) {
+  struct gn_result **r = luaL_checkudata(L, 1, GN_LUA_RESULT);
+  struct gn_result *result = *r;
+  *r = NULL;
+  gn_result_free(result);
+  return 0;
+}
+
+static int result_tostring(lua_State *L) {
+  struct gn_result **r = luaL_checkudata(L, 1, GN_LUA_RESULT);
+  if (*r)
+    lua_pushfstring(L, "garner.core.result (%d)", (int)(*r)->status);
+  else
+    lua_pushliteral(L, "garner.core.result (closed)");
+  return 1;
+}
+
+void gn_lua_result_open(lua_State *L) {
+  static const luaL_Reg methods[] = {
+    {"error", result_error}, {"status", result_status},
+    {"headers", result_headers}, {"header", result_header},
+    {"body", result_body}, {"size", result_size}, {"json", result_json},
+    {"attempts", result_attempts}, {"elapsed", result_elapsed},
+    {"url", result_url}, {"file", result_file}, {"id", result_id},
+    {"state", result_state}, {"close", result_close}, {NULL, NULL},
+  };
+  static const luaL_Reg meta[] = {
+    {"__gc", result_close}, {"__close", result_close},
+    {"__tostring", result_tostring}, {NULL, NULL},
+  };
+  gn_lua_type(L, GN_LUA_RESULT, methods, meta);
+}

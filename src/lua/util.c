@@ -1,0 +1,100 @@
+/* Owns: the shared helpers of the binding. Must not: know any one type.
+ */
+#include "util.h"
+
+#include <string.h>
+
+void *gn_lua_object(lua_State *L, size_t size, const char *type) {
+  void *p = memset(lua_newuserdata(L, size), 0, size);
+  luaL_getmetatable(L, type);
+  lua_setmetatable(L, -2);
+  return p;
+}
+
+void gn_lua_type(lua_State *L, const char *type, const luaL_Reg *methods,
+                 const luaL_Reg *meta) {
+  luaL_newmetatable(L, type);
+  luaL_setfuncs(L, meta, 0);
+  lua_newtable(L);
+  luaL_setfuncs(L, methods, 0);
+  lua_setfield(L, -2, "__index");
+  lua_pushstring(L, type);
+  lua_setfield(L, -2, "__metatable");
+  lua_pop(L, 1);
+}
+
+static int wrong(lua_State *L, const char *name, const char *wanted) {
+  return luaL_error(L, "option '%s': %s expected, got %s", name, wanted,
+                    luaL_typename(L, -1));
+}
+
+const char *gn_lua_text(lua_State *L, int table, const char *name,
+                        size_t *len) {
+  const char *text = NULL;
+  lua_getfield(L, table, name);
+  if (lua_type(L, -1) == LUA_TSTRING)
+    text = lua_tolstring(L, -1, len);
+  else if (!lua_isnil(L, -1))
+    wrong(L, name, "text");
+  if (text && !len && strlen(text) != lua_rawlen(L, -1))
+    luaL_error(L, "option '%s' holds a NUL", name);
+  lua_pop(L, 1);
+  return text;
+}
+
+double gn_lua_number(lua_State *L, int table, const char *name,
+                     double fallback) {
+  double value = fallback;
+  lua_getfield(L, table, name);
+  if (lua_type(L, -1) == LUA_TNUMBER)
+    value = (double)lua_tonumber(L, -1);
+  else if (!lua_isnil(L, -1))
+    wrong(L, name, "a number");
+  lua_pop(L, 1);
+  if (!(value >= 0 && value < 1e15))
+    luaL_error(L, "option '%s' is out of range", name);
+  return value;
+}
+
+bool gn_lua_flag(lua_State *L, int table, const char *name, bool fallback) {
+  bool value = fallback;
+  lua_getfield(L, table, name);
+  if (lua_isboolean(L, -1))
+    value = lua_toboolean(L, -1) != 0;
+  else if (!lua_isnil(L, -1))
+    wrong(L, name, "true or false");
+  lua_pop(L, 1);
+  return value;
+}
+
+bool gn_lua_table(lua_State *L, int table, const char *name) {
+  lua_getfield(L, table, name);
+  if (lua_istable(L, -1))
+    return true;
+  if (!lua_isnil(L, -1))
+    wrong(L, name, "a table");
+  lua_pop(L, 1);
+  return false;
+}
+
+void gn_lua_push_error(lua_State *L, const struct gn_error *err) {
+  lua_createtable(L, 0, 8);
+  lua_pushstring(L, gn_kind_name(err->kind));
+  lua_setfield(L, -2, "kind");
+  lua_pushstring(L, err->code);
+  lua_setfield(L, -2, "code");
+  lua_pushstring(L, err->message);
+  lua_setfield(L, -2, "message");
+}
+
+int gn_lua_fail(lua_State *L, const struct gn_error *err) {
+  lua_pushnil(L);
+  gn_lua_push_error(L, err);
+  return 2;
+}
+
+int gn_lua_refuse(lua_State *L, const struct gn_error *err) {
+  if (err->kind == GN_INVALID)
+    return luaL_error(L, "%s", err->message);
+  return gn_lua_fail(L, err);
+}

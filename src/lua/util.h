@@ -1,0 +1,69 @@
+/* Owns: what the binding files share: making objects, reading option tables,
+ * showing the core's errors as tables.
+ * Must not: hold policy; defaults belong to the core.
+ */
+#ifndef GN_LUA_UTIL_H
+#define GN_LUA_UTIL_H
+
+#include "../core/error.h"
+#include "../core/request.h"
+#include "compat.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define GN_LUA_ENGINE "garner.core.engine"
+#define GN_LUA_MAILBOX "garner.core.mailbox"
+#define GN_LUA_CLIENT "garner.core.client"
+#define GN_LUA_RESULT "garner.core.result"
+#define GN_LUA_REQUEST "garner.core.request"
+#define GN_LUA_RULES "garner.core.rules"
+
+/* A userdata of zeros with its metatable: collectable from birth. */
+void *gn_lua_object(lua_State *L, size_t size, const char *type);
+/* A metatable whose methods are in __index and that cannot be looked into. */
+void gn_lua_type(lua_State *L, const char *type, const luaL_Reg *methods,
+                 const luaL_Reg *meta);
+
+/* Fields of the table at an absolute index. Wrong types raise; an absent field
+ * gives the fallback. Text stays anchored as long as the table keeps it. */
+const char *gn_lua_text(lua_State *L, int table, const char *name,
+                        size_t *len);
+double gn_lua_number(lua_State *L, int table, const char *name,
+                     double fallback);
+bool gn_lua_flag(lua_State *L, int table, const char *name, bool fallback);
+/* Pushes the field, which must be a table, and returns true; or pushes nothing
+ * and returns false if it is absent. */
+bool gn_lua_table(lua_State *L, int table, const char *name);
+
+/* Pushes { kind, code, message }. */
+void gn_lua_push_error(lua_State *L, const struct gn_error *err);
+/* nil and that table. */
+int gn_lua_fail(lua_State *L, const struct gn_error *err);
+/* Misuse raises, running out of memory does not: nil, table. */
+int gn_lua_refuse(lua_State *L, const struct gn_error *err);
+
+/* result.c: pushes the result's object, or nil for NULL; takes the result. */
+struct gn_result **gn_lua_result_new(lua_State *L);
+void gn_lua_result_open(lua_State *L);
+/* request.c: reads the table at index arg into a boxed request on the stack. */
+struct gn_request **gn_lua_request(lua_State *L, int arg);
+void gn_lua_request_open(lua_State *L);
+/* client.c */
+struct gn_policy *gn_lua_client(lua_State *L, int arg);
+void gn_lua_client_open(lua_State *L);
+/* walk.c: rules of walks and polls in a box on the stack. */
+struct gn_lua_rules {
+  struct gn_pager_rules *pager;   /* owned, or NULL */
+  struct gn_poller_rules *poller; /* owned, or NULL */
+};
+struct gn_lua_rules *gn_lua_walk_rules(lua_State *L, int arg);
+struct gn_lua_rules *gn_lua_poll_rules(lua_State *L, int arg);
+void gn_lua_rules_open(lua_State *L);
+/* engine.c */
+void gn_lua_engine_open(lua_State *L);
+/* urls.c */
+void gn_lua_urls_open(lua_State *L);
+
+#endif

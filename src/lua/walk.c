@@ -1,0 +1,161 @@
+/* Owns: reading the rules of walks and polls from tables, in boxes that the
+ * collector empties if anything raises on the way.
+ * Must not: invent a rule; what is missing raises.
+ */
+#include "../core/alloc.h"
+#include "../core/pager.h"
+#include "../core/poller.h"
+#include "util.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int rules_gc(lua_State *L) {
+  struct gn_lua_rules *box = luaL_checkudata(L, 1, GN_LUA_RULES);
+  struct gn_lua_rules rules = *box;
+  memset(box, 0, sizeof *box);
+  gn_pager_rules_free(rules.pager);
+  gn_poller_rules_free(rules.poller);
+  return 0;
+}
+
+static void copy(lua_State *L, int table, const char *name, char **out) {
+  const char *text = gn_lua_text(L, table, name, NULL);
+  if (!text)
+    return;
+  *out = gn_strdup(text);
+  if (!*out)
+    luaL_error(L, "out of memory");
+}
+
+static void need(lua_State *L, const char *text, const char *name) {
+  if (!text)
+    luaL_error(L, "rule '%s' is missing", name);
+}
+
+struct gn_lua_rules *gn_lua_walk_rules(lua_State *L, int arg) {
+  struct gn_lua_rules *box;
+  struct gn_pager_rules *r;
+  luaL_checktype(L, arg, LUA_TTABLE);
+  box = gn_lua_object(L, sizeof *box, GN_LUA_RULES);
+  r = box->pager = gn_pager_rules_new();
+  if (!r)
+    luaL_error(L, "out of memory");
+  copy(L, arg, "token", &r->token);
+  copy(L, arg, "query", &r->query);
+  copy(L, arg, "link", &r->link);
+  copy(L, arg, "page", &r->page);
+  copy(L, arg, "items", &r->items);
+  r->size = (uint64_t)gn_lua_number(L, arg, "size", 0);
+  r->first = (uint64_t)gn_lua_number(L, arg, "first", 1);
+  r->max_pages = (uint64_t)gn_lua_number(L, arg, "max_pages", 10000);
+  r->max_bytes = (uint64_t)gn_lua_number(L, arg, "max_bytes", 0);
+  if (!!r->token + !!r->link + !!r->page != 1)
+    luaL_error(L, "one of the rules 'token', 'link' and 'page' expected");
+  if (r->token)
+    need(L, r->query, "query");
+  if (r->page) {
+    need(L, r->items, "items");
+    if (r->size == 0)
+      luaL_error(L, "rule 'size' is missing");
+  }
+  return box;
+}
+
+/* The list at the top of the stack; an item is { id =, fragment = }. */
+static void read_items(lua_State *L, struct gn_poller_rules *r, bool body) {
+  int list = lua_gettop(L);
+  size_t i;
+  for (i = 0; i < r->item_count; i++) {
+    lua_rawgeti(L, list, (int)i + 1);
+    luaL_checktype(L, -1, LUA_TTABLE);
+    copy(L, list + 1, "id", &r->items[i].id);
+    copy(L, list + 1, "fragment", &r->items[i].fragment);
+    need(L, r->items[i].id, "id");
+    if (body)
+      need(L, r->items[i].fragment, "fragment");
+    lua_pop(L, 1);
+  }
+}
+
+static size_t count_pairs(lua_State *L) {
+  size_t n = 0;
+  lua_pushnil(L);
+  while (lua_next(L, -2)) {
+    n++;
+    lua_pop(L, 1);
+  }
+  return n;
+}
+
+/* The map at the top of the stack; keys may be numbers. */
+static void read_states(lua_State *L, struct gn_poller_rules *r) {
+  size_t i = 0;
+  lua_pushnil(L);
+  while (lua_next(L, -2)) {
+    const char *state = lua_tostring(L, -1), *status;
+    lua_pushvalue(L, -2);
+    status = lua_tostring(L, -1);
+    if (!status || !state || strlen(state) >= sizeof r->states[i].state)
+      luaL_error(L, "rule 'states': a map from statuses to states expected");
+    r->states[i].status = gn_strdup(status);
+    if (!r->states[i].status)
+      luaL_error(L, "out of memory");
+    snprintf(r->states[i].state, sizeof r->states[i].state, "%s", state);
+    i++;
+    lua_pop(L, 2);
+  }
+}
+
+static void read_poll_rules(lua_State *L, int arg, struct gn_poller_rules *r) {
+  copy(L, arg, "prefix", &r->prefix);
+  copy(L, arg, "suffix", &r->suffix);
+  copy(L, arg, "query", &r->query);
+  copy(L, arg, "items", &r->list);
+  copy(L, arg, "id", &r->id);
+  copy(L, arg, "status", &r->status);
+  copy(L, arg, "uri", &r->uri);
+  need(L, r->id, "id");
+  need(L, r->status, "status");
+  if (!r->query) {
+    need(L, r->prefix, "prefix");
+    need(L, r->suffix, "suffix");
+    need(L, r->list, "items");
+  }
+  r->batch = (size_t)gn_lua_number(L, arg, "batch", 100);
+  r->first = gn_lua_number(L, arg, "first", 1);
+  r->factor = gn_lua_number(L, arg, "factor", 1.5);
+  r->cap = gn_lua_number(L, arg, "cap", 20);
+  r->timeout = gn_lua_number(L, arg, "timeout", 1800);
+  if (r->batch < 1 || r->factor < 1 || r->timeout <= 0)
+    luaL_error(L, "rules 'batch', 'factor' or 'timeout' are out of range");
+}
+
+struct gn_lua_rules *gn_lua_poll_rules(lua_State *L, int arg) {
+  struct gn_lua_rules *box;
+  size_t items, states;
+  luaL_checktype(L, arg, LUA_TTABLE);
+  luaL_checkstack(L, 10, "rules");
+  box = gn_lua_object(L, sizeof *box, GN_LUA_RULES);
+  if (!gn_lua_table(L, arg, "ids") || !gn_lua_table(L, arg, "states"))
+    luaL_error(L, "rules 'ids' and 'states' expected");
+  items = lua_rawlen(L, -2);
+  states = count_pairs(L);
+  if (items == 0)
+    luaL_error(L, "rule 'ids' is empty");
+  box->poller = gn_poller_rules_new(items, states);
+  if (!box->poller)
+    luaL_error(L, "out of memory");
+  read_states(L, box->poller);
+  lua_pop(L, 1);
+  read_poll_rules(L, arg, box->poller);
+  read_items(L, box->poller, box->poller->query == NULL);
+  lua_pop(L, 1);
+  return box;
+}
+
+void gn_lua_rules_open(lua_State *L) {
+  static const luaL_Reg methods[] = {{NULL, NULL}};
+  static const luaL_Reg meta[] = {{"__gc", rules_gc}, {NULL, NULL}};
+  gn_lua_type(L, GN_LUA_RULES, methods, meta);
+}
