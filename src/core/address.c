@@ -3,7 +3,9 @@
  */
 #include "address.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -108,6 +110,25 @@ enum gn_address_class gn_address_classify(const struct sockaddr *sa) {
     return classify6(in6.sin6_addr.s6_addr);
   }
   return GN_ADDRESS_PRIVATE;
+}
+
+enum gn_address_class gn_address_of_host(const char *host) {
+  struct in_addr in;
+  struct in6_addr in6;
+  char bare[64];
+  size_t len = strlen(host);
+  bool brackets = len > 2 && host[0] == '[' && host[len - 1] == ']';
+  if (brackets)
+    len -= 2;
+  if (len >= sizeof bare)
+    return GN_ADDRESS_PUBLIC;
+  memcpy(bare, host + brackets, len);
+  bare[len] = '\0';
+  if (inet_pton(AF_INET, bare, &in) == 1)
+    return classify4(ntohl(in.s_addr));
+  if (inet_pton(AF_INET6, bare, &in6) == 1)
+    return classify6(in6.s6_addr);
+  return GN_ADDRESS_PUBLIC;
 }
 
 const char *gn_address_class_name(enum gn_address_class c) {

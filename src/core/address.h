@@ -20,6 +20,9 @@ enum gn_address_class {
  * family other than IPv4 and IPv6 is private. */
 enum gn_address_class gn_address_classify(const struct sockaddr *sa);
 
+/* The class of a numeric host, brackets allowed; a name is taken for public. */
+enum gn_address_class gn_address_of_host(const char *host);
+
 const char *gn_address_class_name(enum gn_address_class c);
 
 #endif

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 static size_t on_header(char *data, size_t size, size_t count, void *arg) {
   struct gn_attempt *a = arg;
@@ -62,7 +61,7 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose,
     a->blocked = true;
     return CURL_SOCKET_BAD;
   }
-  if (a->own && !a->check_address && !a->uses_proxy)
+  if (a->base && !a->check_address && !a->uses_proxy)
     gn_policy_set_own_class(a->policy, (int)c);
 #ifdef SOCK_CLOEXEC
   return socket(address->family, address->socktype | SOCK_CLOEXEC,
@@ -127,7 +126,8 @@ static int add_credential(struct gn_attempt *a,
     return 0;
   line = gn_auth_line(&plan->policy->auth, err);
   if (line) {
-    rc = add_line(a, line, err);
+    if (!request_has(plan->request, line))
+      rc = add_line(a, line, err);
     gn_wipe(line, strlen(line));
     gn_free(line);
   } else if (err->kind != GN_OK) {
@@ -139,6 +139,11 @@ static int add_credential(struct gn_attempt *a,
   return rc;
 }
 
+/* Files come as they are: libcurl does not tell a gzip body that was cut. */
+static bool is_for_file(const struct gn_attempt_plan *plan) {
+  return plan->request->download || plan->file;
+}
+
 static int set_lines(struct gn_attempt *a, const struct gn_attempt_plan *plan,
                      struct gn_error *err) {
   const struct gn_request *r = plan->request;
@@ -148,9 +153,9 @@ static int set_lines(struct gn_attempt *a, const struct gn_attempt_plan *plan,
   for (i = 0; !plan->foreign && i < r->header_count; i++)
     if (add_line(a, r->headers[i], err) != 0)
       return -1;
-  if (r->download && add_line(a, "Accept-Encoding: identity", err) != 0)
+  if (is_for_file(plan) && add_line(a, "Accept-Encoding: identity", err) != 0)
     return -1;
-  if (r->body && !lines_have(a, "Content-Type:") &&
+  if (!lines_have(a, "Content-Type:") &&
       add_line(a, "Content-Type:", err) != 0)
     return -1;
   if (add_line(a, "Expect:", err) != 0)
@@ -175,35 +180,62 @@ static void set_method(struct gn_attempt *a, const struct gn_request *r) {
     set_text(a, CURLOPT_CUSTOMREQUEST, r->method);
 }
 
-static void set_proxy(struct gn_attempt *a, const char *url) {
-  const struct gn_policy *p = a->policy;
-  const char *proxy = strncasecmp(url, "https", 5) == 0 ? p->proxy_https
-                                                        : p->proxy_http;
-  set_text(a, CURLOPT_PROXY, proxy);
-  set_text(a, CURLOPT_NOPROXY, p->no_proxy ? p->no_proxy : "");
-  set_long(a, CURLOPT_HEADEROPT, CURLHEADER_SEPARATE);
-  set_long(a, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1);
-  a->uses_proxy = *proxy != '\0';
+/* Behind a proxy no socket of ours leads to the host, so the host's name must
+ * do: what it resolves to there is the proxy's affair. */
+static int check_literal(struct gn_attempt *a, const struct gn_origin *o,
+                         struct gn_error *err) {
+  int c = gn_url_is_loopback_host(o->host) ? GN_ADDRESS_LOOPBACK
+                                           : (int)gn_address_of_host(o->host);
+  if (c == GN_ADDRESS_PUBLIC || c == gn_policy_own_class(a->policy))
+    return 0;
+  return gn_error_set(err, GN_PROTOCOL, "address",
+                      "a URL from the server leads to a private address");
 }
 
-static void set_tls(struct gn_attempt *a) {
+static int set_proxy(struct gn_attempt *a, const char *url,
+                     struct gn_error *err) {
   const struct gn_policy *p = a->policy;
-  const char *ca = p->ca_file;
+  struct gn_origin o;
+  const char *proxy, *none = p->no_proxy ? p->no_proxy : "";
+  if (gn_url_origin(url, &o, err) != 0)
+    return -1;
+  proxy = strcmp(o.scheme, "https") == 0 ? p->proxy_https : p->proxy_http;
+  /* A credential may go to this machine in the clear, not to the proxy that
+   * the environment names. */
+  if (p->proxy_env && gn_url_is_loopback_host(o.host))
+    proxy = "";
+  a->uses_proxy = *proxy != '\0';
+  if (a->uses_proxy && a->check_address && !p->allow_private) {
+    if (check_literal(a, &o, err) != 0)
+      return -1;
+    /* no_proxy names hosts of the inside: none of the server's business. */
+    if (!a->own)
+      none = "";
+  }
+  set_text(a, CURLOPT_PROXY, proxy);
+  set_text(a, CURLOPT_NOPROXY, none);
+  set_long(a, CURLOPT_HEADEROPT, CURLHEADER_SEPARATE);
+  set_long(a, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1);
+  return 0;
+}
+
+static void set_tls(struct gn_attempt *a, const char *url) {
+  const struct gn_policy *p = a->policy;
+  bool http2 = p->http_version != 1 && strncasecmp(url, "https:", 6) == 0;
   set_long(a, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
   set_long(a, CURLOPT_SSL_VERIFYPEER, p->insecure_tls ? 0 : 1);
   set_long(a, CURLOPT_SSL_VERIFYHOST, p->insecure_tls ? 0 : 2);
-  if (!ca)
-    ca = curl_version_info(CURLVERSION_NOW)->cainfo;
   /* A CAPATH beside the file switches libcurl's cache of the parsed bundle
    * off, which costs 30 ms of CPU for each connection. */
-  if (ca && access(ca, R_OK) == 0) {
-    set_text(a, CURLOPT_CAINFO, ca);
+  if (p->ca_file) {
+    set_text(a, CURLOPT_CAINFO, p->ca_file);
     set_text(a, CURLOPT_CAPATH, NULL);
   }
-  set_long(a, CURLOPT_HTTP_VERSION,
-           p->http_version == 1 ? (long)CURL_HTTP_VERSION_1_1
-                                : (long)CURL_HTTP_VERSION_2TLS);
-  set_long(a, CURLOPT_PIPEWAIT, 1);
+  set_long(a, CURLOPT_HTTP_VERSION, http2 ? (long)CURL_HTTP_VERSION_2TLS
+                                          : (long)CURL_HTTP_VERSION_1_1);
+  /* Without TLS the first response would have to tell the version, and all
+   * others would wait for it. */
+  set_long(a, CURLOPT_PIPEWAIT, http2);
 }
 
 static void set_limits(struct gn_attempt *a,
@@ -252,6 +284,7 @@ int gn_attempt_prepare(struct gn_attempt *a, CURL *easy,
   a->file = plan->file;
   a->check_address = plan->check_address;
   a->own = gn_policy_owns(plan->policy, plan->url);
+  a->base = a->own && gn_policy_is_base(plan->policy, plan->url);
   gn_buf_reset(a->headers);
   if (gn_sink_begin(a->memory, err) != 0 ||
       (a->file && gn_sink_begin(a->file, err) != 0))
@@ -259,14 +292,13 @@ int gn_attempt_prepare(struct gn_attempt *a, CURL *easy,
   set_text(a, CURLOPT_PROTOCOLS_STR, "http,https");
   set_text(a, CURLOPT_URL, plan->url);
   set_text(a, CURLOPT_USERAGENT, a->policy->user_agent);
-  if (!plan->request->download)
+  if (!is_for_file(plan))
     set_text(a, CURLOPT_ACCEPT_ENCODING, "");
   set_callbacks(a);
   set_limits(a, plan);
   set_method(a, plan->request);
-  set_proxy(a, plan->url);
-  set_tls(a);
-  if (set_lines(a, plan, err) != 0)
+  set_tls(a, plan->url);
+  if (set_proxy(a, plan->url, err) != 0 || set_lines(a, plan, err) != 0)
     return -1;
   if (a->setopt_rc == CURLE_OUT_OF_MEMORY)
     return gn_error_memory(err);

@@ -26,6 +26,7 @@ struct gn_attempt {
   bool blocked;                     /* the address policy said no */
   bool uses_proxy;                  /* sockets lead to a proxy */
   bool own;                         /* the URL is at an own origin */
+  bool base;                        /* the URL is at the base URL's origin */
   CURLcode setopt_rc;               /* the first option that failed */
   struct gn_error sink_error;       /* why the body could not be kept */
   uint64_t received;                /* body bytes after decoding */

@@ -14,7 +14,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
-#include <unistd.h>
 
 #define IDLE_HANDLES 64
 #define KEPT_CONNECTIONS 128L
@@ -35,7 +34,7 @@ struct gn_engine {
   bool stopped;                     /* nothing runs any more; the lock */
   bool threaded;                    /* has a thread; never changes */
   pthread_t thread;                 /* if threaded */
-  pid_t pid;                        /* the process that made it */
+  unsigned generation;              /* of the process that made it */
   int refs;                         /* owner, mailboxes, thread; the lock */
   uint64_t next_id;                 /* ids given so far; the lock */
   uint64_t sequence;                /* events posted so far; the lock */
@@ -47,7 +46,7 @@ struct gn_engine {
 
 /* A child of fork has no thread of ours, but the lock may look taken. */
 static bool foreign(const struct gn_engine *e) {
-  return e->pid != getpid();
+  return e->generation != gn_process_generation();
 }
 
 void gn_engine_lock(struct gn_engine *e) {
@@ -175,7 +174,8 @@ static bool take_attention(struct gn_engine *e) {
     credits = w->credits;
     w->cancelled = false;
     w->credits = 0;
-  } else {
+  } else if (!e->incoming) {
+    /* One that came meanwhile may be flagged already: the next step sees. */
     e->attention = false;
   }
   gn_engine_unlock(e);
@@ -289,8 +289,13 @@ static void destroy(struct gn_engine *e) {
   gn_free(e);
 }
 
-static void close_running(void *engine) {
+static void hold_running(void *engine) {
+  gn_engine_ref(engine);
+}
+
+static void stop_running(void *engine) {
   gn_engine_close(engine);
+  gn_engine_unref(engine);
 }
 
 struct gn_engine *gn_engine_new(bool threaded, struct gn_error *err) {
@@ -300,7 +305,7 @@ struct gn_engine *gn_engine_new(bool threaded, struct gn_error *err) {
     return NULL;
   }
   init_lock(e);
-  e->pid = getpid();
+  e->generation = gn_process_generation();
   e->refs = 1;
   e->threaded = threaded;
   gn_random_seed(&e->random);
@@ -310,12 +315,20 @@ struct gn_engine *gn_engine_new(bool threaded, struct gn_error *err) {
     goto fail;
   }
   curl_multi_setopt(e->multi, CURLMOPT_MAXCONNECTS, KEPT_CONNECTIONS);
+  /* Out of descriptors, libcurl goes without its wake-up pair, and a thread
+   * would sleep through what is submitted. */
+  if (threaded && curl_multi_wakeup(e->multi) != CURLM_OK) {
+    gn_error_set(err, GN_TRANSPORT, "thread",
+                 "the engine's thread could not be woken: no descriptor left");
+    goto fail;
+  }
   if (threaded && start_thread(e) != 0) {
     gn_error_set(err, GN_TRANSPORT, "thread",
                  "the engine's thread could not be started");
     goto fail;
   }
-  e->running.stop = close_running;
+  e->running.hold = hold_running;
+  e->running.stop = stop_running;
   e->running.engine = e;
   gn_running_add(&e->running);
   return e;
@@ -338,9 +351,8 @@ static struct timespec after_ms(int64_t ms) {
   return t;
 }
 
-/* Waits for the thread, but not for ever: one that hangs is left to itself and
- * keeps the engine's memory by its own reference. */
-static void join_thread(struct gn_engine *e) {
+/* Waits until nothing runs any more, but not for ever. */
+static bool wait_stopped(struct gn_engine *e) {
   struct timespec until = after_ms(JOIN_TIMEOUT_MS);
   bool stopped;
   gn_engine_lock(e);
@@ -349,10 +361,7 @@ static void join_thread(struct gn_engine *e) {
   }
   stopped = e->stopped;
   gn_engine_unlock(e);
-  if (stopped)
-    pthread_join(e->thread, NULL);
-  else
-    pthread_detach(e->thread);
+  return stopped;
 }
 
 void gn_engine_close(struct gn_engine *e) {
@@ -365,13 +374,22 @@ void gn_engine_close(struct gn_engine *e) {
   if (first && e->threaded)
     curl_multi_wakeup(e->multi);
   gn_engine_unlock(e);
-  if (!first)
+  if (!first) {
+    /* Another thread is closing it: true for the caller only when it is done,
+     * since a process may be about to exit. */
+    if (e->threaded)
+      wait_stopped(e);
     return;
-  gn_running_remove(&e->running);
-  if (e->threaded)
-    join_thread(e);
-  else
+  }
+  /* A thread that hangs is left to itself and keeps the engine's memory by its
+   * own reference. */
+  if (!e->threaded)
     shut_down(e);
+  else if (wait_stopped(e))
+    pthread_join(e->thread, NULL);
+  else
+    pthread_detach(e->thread);
+  gn_running_remove(&e->running);
 }
 
 void gn_engine_unref(struct gn_engine *e) {
@@ -420,9 +438,10 @@ uint64_t gn_engine_wait(struct gn_engine *e, uint64_t seen, int64_t ms) {
     wait_threaded(e, seen, ms);
     return gn_engine_sequence(e);
   }
-  do
+  /* Without a wait first: there may be events that the caller has not seen. */
+  gn_engine_step(e, 0);
+  while (gn_engine_sequence(e) == seen && gn_now_ms() < until)
     gn_engine_step(e, until - gn_now_ms());
-  while (gn_engine_sequence(e) == seen && gn_now_ms() < until);
   return gn_engine_sequence(e);
 }
 

@@ -28,8 +28,11 @@ struct gn_stats {
 };
 
 struct gn_engine *gn_engine_new(bool threaded, struct gn_error *err);
-void gn_engine_unref(struct gn_engine *e); /* closes it first if need be */
-/* Ends everything in flight with kind GN_CANCELLED. Idempotent. */
+/* A threaded engine is closed before its owner lets go: the thread has a
+ * reference of its own. */
+void gn_engine_unref(struct gn_engine *e);
+/* Ends everything in flight with kind GN_CANCELLED. Idempotent; back only when
+ * nothing runs any more, or after 5 s of a thread that hangs. */
 void gn_engine_close(struct gn_engine *e);
 /* Closed, or made by a process that this one was forked from. */
 bool gn_engine_is_closed(struct gn_engine *e);

@@ -10,11 +10,9 @@
 #include <string.h>
 #include <strings.h>
 
-static void send_attempt(struct gn_exchange *x);
+#define FIRST_RECORDS 4
 
-static void on_timer(struct gn_timer *t) {
-  send_attempt(t->owner);
-}
+static void on_timer(struct gn_timer *t);
 
 static struct gn_result *new_result(const struct gn_request *r,
                                     const struct gn_policy *p,
@@ -27,14 +25,14 @@ static struct gn_result *new_result(const struct gn_request *r,
   gn_buf_init(&result->headers, p->max_headers);
   result->body = gn_sink_new_memory(r->max_body ? r->max_body : p->max_body,
                                     err);
-  result->records = gn_alloc_zero(GN_RECORDS_MAX * sizeof *result->records);
-  if (!result->body || !result->records) {
+  result->records = gn_alloc(FIRST_RECORDS * sizeof *result->records);
+  result->url = gn_strdup(r->url);
+  result->server_url = r->download || r->server_url;
+  if (!result->body || !result->records || !result->url) {
     gn_result_free(result);
     gn_error_memory(err);
     return NULL;
   }
-  gn_url_redact(r->url, r->download || r->server_url, result->url,
-                sizeof result->url);
   return result;
 }
 
@@ -88,12 +86,21 @@ static void fail(struct gn_exchange *x, enum gn_kind kind, const char *code,
   end(x);
 }
 
+/* Beyond the maximum, or where memory ran out, the oldest ones make room. */
 static struct gn_record *add_record(struct gn_exchange *x) {
   struct gn_result *r = x->result;
-  if (r->record_count == GN_RECORDS_MAX) {
-    memmove(r->records, r->records + 1,
-            (GN_RECORDS_MAX - 1) * sizeof *r->records);
-    r->record_count--;
+  if (r->record_count >= FIRST_RECORDS) {
+    struct gn_record *grown = NULL;
+    if (r->record_count < GN_RECORDS_MAX)
+      grown = gn_realloc(r->records,
+                         (r->record_count + 1) * sizeof *r->records);
+    if (grown) {
+      r->records = grown;
+    } else {
+      r->record_count--;
+      memmove(r->records, r->records + 1,
+              r->record_count * sizeof *r->records);
+    }
   }
   memset(&r->records[r->record_count], 0, sizeof *r->records);
   return &r->records[r->record_count++];
@@ -186,15 +193,36 @@ static void send_attempt(struct gn_exchange *x) {
   gn_engine_count(x->engine, GN_COUNT_SENT, (int64_t)x->request->body_len);
 }
 
+static void set_timer(struct gn_exchange *x, double seconds) {
+  int64_t ms = (int64_t)(seconds * 1000);
+  gn_timer_set(gn_engine_timers(x->engine), &x->timer,
+               gn_now_ms() + ms + (seconds > 0));
+}
+
 /* Always by the timer, so that starting an exchange never ends it: its owner
  * would be gone under the caller's feet. */
 static void send_later(struct gn_exchange *x, double seconds) {
-  double more = gn_policy_reserve(x->policy, gn_now() + seconds);
-  int64_t ms = (int64_t)((seconds + more) * 1000);
-  if (more > 0)
-    gn_engine_count(x->engine, GN_COUNT_THROTTLED_MS, (int64_t)(more * 1000));
-  gn_timer_set(gn_engine_timers(x->engine), &x->timer,
-               gn_now_ms() + ms + (ms > 0));
+  x->admitted = false;
+  set_timer(x, seconds);
+}
+
+/* The rate's slot is taken only now: one reserved ahead, behind a long wait,
+ * would hold up everybody who comes before it. */
+static void on_timer(struct gn_timer *t) {
+  struct gn_exchange *x = t->owner;
+  double wait = x->admitted ? 0 : gn_policy_reserve(x->policy, gn_now());
+  x->admitted = true;
+  if (wait <= 0) {
+    send_attempt(x);
+    return;
+  }
+  gn_engine_count(x->engine, GN_COUNT_THROTTLED_MS, (int64_t)(wait * 1000));
+  if (x->deadline != 0 && x->deadline != GN_NEVER &&
+      gn_now_ms() + (int64_t)(wait * 1000) >= x->deadline)
+    fail(x, GN_TIMEOUT, "deadline",
+         "the rate limit's next slot comes after the deadline");
+  else
+    set_timer(x, wait);
 }
 
 void gn_exchange_start(struct gn_exchange *x) {
@@ -212,12 +240,18 @@ void gn_exchange_cancel(struct gn_exchange *x, const char *why) {
   fail(x, GN_CANCELLED, "cancelled", why);
 }
 
+/* Any other method would have to change, or send its body once more. */
+static bool is_read(const struct gn_request *r) {
+  return strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0;
+}
+
 /* 1: followed, 0: this is no redirect to follow, -1: refused, err says why. */
 static int follow(struct gn_exchange *x, struct gn_error *err) {
   const char *location;
   char text[2048], *target = NULL;
-  struct gn_origin origin;
+  struct gn_origin origin, from;
   size_t len;
+  bool may;
   long status = x->result->status;
   if (status != 301 && status != 302 && status != 303 && status != 307 &&
       status != 308)
@@ -229,15 +263,16 @@ static int follow(struct gn_exchange *x, struct gn_error *err) {
   memcpy(text, location, len);
   text[len] = '\0';
   if (gn_url_resolve(current_url(x), text, &target, err) != 0 ||
-      gn_url_origin(target, &origin, err) != 0) {
+      gn_url_origin(target, &origin, err) != 0 ||
+      gn_url_origin(current_url(x), &from, err) != 0) {
     gn_free(target);
     return gn_error_set(err, GN_PROTOCOL, "redirect",
                         "HTTP %ld to something that is no http URL", status);
   }
-  if (x->redirects_left <= 0 ||
-      (!x->request->download && !gn_url_same_origin(&origin,
-                                                    &x->policy->origin)) ||
-      !scheme_ok(x, target)) {
+  may = x->redirects_left > 0 && x->request->safe && is_read(x->request) &&
+        (x->request->download || gn_url_same_origin(&origin, &from)) &&
+        scheme_ok(x, target);
+  if (!may) {
     gn_free(target);
     return gn_error_set(err, GN_PROTOCOL, "redirect",
                         x->redirects_left <= 0 && x->request->redirects > 0
@@ -305,6 +340,8 @@ static void retry_or_end(struct gn_exchange *x, const struct gn_outcome *o,
   x->budget_taken += v->throttled ? GN_RETRY_COST_THROTTLED : GN_RETRY_COST;
   x->sends++;
   gn_error_clear(&r->error);
+  r->retryable = false;
+  r->retry_after = -1;
   record->waited = wait;
   snprintf(record->why, sizeof record->why, "retry: %s", v->code);
   gn_engine_count(x->engine, GN_COUNT_RETRIES, 1);
@@ -315,11 +352,14 @@ static int check_response(struct gn_exchange *x, struct gn_error *err) {
   const char *value;
   size_t len;
   value = gn_headers_find(&x->result->headers, "Content-Encoding", &len);
-  if (x->request->download && value && len > 0 &&
+  if ((x->request->download || x->file) && value && len > 0 &&
       !(len == 8 && strncasecmp(value, "identity", 8) == 0))
     return gn_error_set(err, GN_PROTOCOL, "encoding",
                         "a file was sent with a Content-Encoding that was not "
                         "asked for");
+  if ((x->request->download || x->file) && x->result->status == 206)
+    return gn_error_set(err, GN_PROTOCOL, "incomplete",
+                        "a part was sent where the whole file was asked for");
   return 0;
 }
 
@@ -352,7 +392,7 @@ static void judge(struct gn_exchange *x, struct gn_outcome *o,
   } else if (o->curl_code == CURLE_OPERATION_TIMEDOUT &&
              x->deadline != GN_NEVER && gn_now_ms() >= x->deadline - 1) {
     v.again = false;
-    if (v.kind == GN_TIMEOUT)
+    if (v.kind == GN_TIMEOUT || v.kind == GN_IN_DOUBT)
       snprintf(v.code, sizeof v.code, "deadline");
   }
   snprintf(record->code, sizeof record->code, "%s", v.code);

@@ -19,6 +19,7 @@ struct gn_exchange {
   struct gn_timer timer;       /* the wait before the next attempt */
   struct gn_attempt attempt;   /* the one on the wire */
   bool on_wire;                /* attempt is with libcurl */
+  bool admitted;               /* the rate let the next attempt through */
   bool ended;                  /* done was called */
   char *url;                   /* where a redirect led, or NULL */
   int redirects_left;          /* how many may still be followed */

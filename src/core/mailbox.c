@@ -86,6 +86,16 @@ struct gn_event *gn_mailbox_take(struct gn_mailbox *m) {
   return event;
 }
 
+bool gn_mailbox_peek(struct gn_mailbox *m, struct gn_event *copy) {
+  bool any;
+  gn_engine_lock(m->engine);
+  any = m->head != NULL;
+  if (any)
+    *copy = *m->head;
+  gn_engine_unlock(m->engine);
+  return any;
+}
+
 size_t gn_mailbox_pending(struct gn_mailbox *m) {
   size_t count;
   gn_engine_lock(m->engine);

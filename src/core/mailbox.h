@@ -43,6 +43,9 @@ struct gn_mailbox *gn_mailbox_new(struct gn_engine *e);
 void gn_mailbox_close(struct gn_mailbox *m);
 /* NULL: empty. The caller frees it with gn_event_free. */
 struct gn_event *gn_mailbox_take(struct gn_mailbox *m);
+/* A copy of the event that take would give, its result not owned; false: none.
+ * Lets a taker do first what may fail. */
+bool gn_mailbox_peek(struct gn_mailbox *m, struct gn_event *copy);
 size_t gn_mailbox_pending(struct gn_mailbox *m);
 
 struct gn_event *gn_event_new(uint64_t id, enum gn_event_type type,

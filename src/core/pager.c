@@ -19,7 +19,7 @@ struct pager {
   bool server_url;               /* url came from the server */
   uint64_t pages;                /* good ones so far */
   uint64_t bytes;                /* of their bodies */
-  uint64_t *seen;                /* hashes of all tokens, open addressing */
+  uint64_t *seen;                /* hashes of tokens or links, probed in line */
   size_t seen_count;             /* how many */
   size_t seen_capacity;          /* a power of two, or 0 */
   unsigned credits;              /* pages asked for and not yet begun */
@@ -99,15 +99,32 @@ static int guard(struct pager *g, const char *token, struct gn_error *err) {
     return gn_error_memory(err);
   if (fresh == 0)
     return gn_error_set(err, GN_PROTOCOL, "page_token",
-                        "page %llu repeats a page token that was used before",
+                        "page %llu leads to a page that was there before",
                         (unsigned long long)g->pages);
   return 0;
 }
 
+static int follow_link(struct pager *g, const char *link,
+                       struct gn_error *err) {
+  const char *here = g->url ? g->url : g->request->url;
+  char *url = NULL;
+  if (gn_url_resolve(here, link, &url, err) != 0) {
+    err->kind = GN_PROTOCOL;
+    return -1;
+  }
+  if (guard(g, url, err) != 0) {
+    gn_free(url);
+    return -1;
+  }
+  gn_free(g->url);
+  g->url = url;
+  g->server_url = true;
+  return 1;
+}
+
 static int next_by_token(struct pager *g, const struct gn_json_slice *found,
                          struct gn_error *err) {
-  const struct gn_pager_rules *rules = g->rules;
-  char *text = NULL, *url = NULL;
+  char *text = NULL;
   size_t len;
   int rc;
   if (found->type == GN_JSON_ABSENT || found->type == GN_JSON_NULL)
@@ -117,22 +134,14 @@ static int next_by_token(struct pager *g, const struct gn_json_slice *found,
                         "the next page's token is neither text nor a number");
   if (gn_json_string(found, &text, &len, err) != 0)
     return -1;
-  rc = len == 0 ? 0 : 1;
-  if (rc == 1 && guard(g, text, err) != 0)
+  if (len == 0)
+    rc = 0;
+  else if (g->rules->link)
+    rc = follow_link(g, text, err);
+  else if (guard(g, text, err) != 0)
     rc = -1;
-  if (rc == 1 && rules->token)
-    rc = set_url(g, rules->query, text, err);
-  if (rc == 1 && rules->link) {
-    rc = gn_url_resolve(g->url ? g->url : g->request->url, text, &url, err);
-    if (rc == 0) {
-      gn_free(g->url);
-      g->url = url;
-      g->server_url = true;
-      rc = 1;
-    } else {
-      err->kind = GN_PROTOCOL;
-    }
-  }
+  else
+    rc = set_url(g, g->rules->query, text, err);
   gn_free(text);
   return rc;
 }
@@ -151,7 +160,13 @@ static int find_next(struct pager *g, const struct gn_result *result,
     return -1;
   if (rules->token || rules->link)
     return next_by_token(g, &found, err);
-  if (found.type != GN_JSON_ARRAY || gn_json_count(&found) < rules->size)
+  if (found.type == GN_JSON_ABSENT || found.type == GN_JSON_NULL)
+    return 0;
+  if (found.type != GN_JSON_ARRAY)
+    return gn_error_set(err, GN_PROTOCOL, "shape",
+                        "'%s' of page %llu is no list", path,
+                        (unsigned long long)g->pages);
+  if (gn_json_count(&found) < rules->size)
     return 0;
   snprintf(number, sizeof number, "%llu",
            (unsigned long long)(rules->first + g->pages));
@@ -223,8 +238,13 @@ static void fetch(struct pager *g) {
 
 static void pager_start(struct gn_work *w) {
   struct pager *g = (struct pager *)w;
+  struct gn_error err;
   g->credits = 1;
-  fetch(g);
+  /* A link that leads back to the first page is a circle too. */
+  if (g->rules->link && guard(g, g->request->url, &err) != 0)
+    gn_work_fail(w, NULL, &err);
+  else
+    fetch(g);
 }
 
 static void pager_advance(struct gn_work *w, unsigned pages) {

@@ -4,6 +4,7 @@
 
 #include "address.h"
 #include "alloc.h"
+#include "process.h"
 #include "version.h"
 
 #include <curl/curl.h>
@@ -12,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define LONGEST_STALL 65535L /* libcurl keeps it in 16 bits */
 #define DEFAULT_MAX_BODY (64.0 * 1024 * 1024)
 #define DEFAULT_MAX_HEADERS (256.0 * 1024)
 
@@ -29,7 +31,8 @@ static int copy_text(char **out, const char *text, struct gn_error *err) {
 static int set_origins(struct gn_policy *p, const struct gn_policy_options *o,
                        struct gn_error *err) {
   size_t i;
-  if (gn_url_origin(o->base_url, &p->origin, err) != 0)
+  if (gn_url_origin(o->base_url, &p->origin, err) != 0 ||
+      gn_url_base(o->base_url, &p->base, &p->base_origin, err) != 0)
     return -1;
   p->own_class = gn_url_is_loopback_host(p->origin.host)
                      ? GN_ADDRESS_LOOPBACK : GN_ADDRESS_PUBLIC;
@@ -90,24 +93,29 @@ static int set_proxy(struct gn_policy *p, const struct gn_policy_options *o,
 
 static int set_ca_file(struct gn_policy *p, const struct gn_policy_options *o,
                        struct gn_error *err) {
-  if (!o->ca_file)
-    return 0;
-  if (access(o->ca_file, R_OK) != 0)
+  const char *ca = o->ca_file;
+  if (ca && access(ca, R_OK) != 0)
     return gn_error_set(err, GN_INVALID, "ca_file",
-                        "the CA file '%s' cannot be read", o->ca_file);
-  return copy_text(&p->ca_file, o->ca_file, err);
+                        "the CA file '%s' cannot be read", ca);
+  if (!ca)
+    ca = curl_version_info(CURLVERSION_NOW)->cainfo;
+  return ca && access(ca, R_OK) == 0 ? copy_text(&p->ca_file, ca, err) : 0;
 }
 
 static int set_credential(struct gn_policy *p,
                           const struct gn_policy_options *o,
                           struct gn_error *err) {
   bool plain = strcmp(p->origin.scheme, "https") != 0;
+  bool secret = o->scheme != GN_AUTH_NONE || o->header_count > 0;
+  if (secret && plain && !o->allow_http &&
+      !gn_url_is_loopback_host(p->origin.host))
+    return gn_error_set(err, GN_INVALID, "allow_http",
+                        "a %s would go over plain http to %s; use https, or "
+                        "say allow_http = true",
+                        o->scheme != GN_AUTH_NONE ? "credential" : "header",
+                        p->origin.host);
   if (o->scheme == GN_AUTH_NONE)
     return 0;
-  if (plain && !o->allow_http && !gn_url_is_loopback_host(p->origin.host))
-    return gn_error_set(err, GN_INVALID, "allow_http",
-                        "a credential would go over plain http to %s; use "
-                        "https, or say allow_http = true", p->origin.host);
   if (gn_auth_set_scheme(&p->auth, o->scheme, o->auth_header, err) != 0)
     return -1;
   if (o->scheme == GN_AUTH_BASIC)
@@ -139,6 +147,8 @@ static void set_numbers(struct gn_policy *p,
   p->connect_timeout_ms = (int64_t)(or_default(o->connect_timeout, 10) * 1000);
   p->timeout_ms = (int64_t)(or_default(o->timeout, 120) * 1000);
   p->stall_seconds = (long)(or_default(o->stall_timeout, 60) + 0.999);
+  if (p->stall_seconds > LONGEST_STALL)
+    p->stall_seconds = LONGEST_STALL;
   p->max_body = (size_t)or_default(o->max_body, DEFAULT_MAX_BODY);
   p->max_headers = (size_t)or_default(o->max_headers, DEFAULT_MAX_HEADERS);
   p->retry.attempts = o->attempts > 0 ? (unsigned)o->attempts : 4;
@@ -147,6 +157,7 @@ static void set_numbers(struct gn_policy *p,
   p->retry.cap = or_default(o->backoff_cap, 20);
   p->retry.max_wait = or_default(o->max_wait, 120);
   p->http_version = o->http_version;
+  p->proxy_env = o->proxy_env;
   p->allow_http = o->allow_http;
   p->allow_private = o->allow_private;
   p->insecure_tls = o->insecure_tls;
@@ -162,6 +173,7 @@ struct gn_policy *gn_policy_new(const struct gn_policy_options *o,
     return NULL;
   }
   atomic_init(&p->refs, 1);
+  p->generation = gn_process_generation();
   pthread_mutex_init(&p->lock, NULL);
   gn_auth_init(&p->auth);
   set_numbers(p, o);
@@ -174,6 +186,16 @@ struct gn_policy *gn_policy_new(const struct gn_policy_options *o,
   return p;
 }
 
+void gn_policy_enter(struct gn_policy *p) {
+  static const pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
+  unsigned generation = gn_process_generation();
+  if (p->generation == generation)
+    return;
+  p->generation = generation;
+  p->lock = fresh;
+  p->auth.lock = fresh;
+}
+
 struct gn_policy *gn_policy_ref(struct gn_policy *p) {
   atomic_fetch_add(&p->refs, 1);
   return p;
@@ -183,10 +205,13 @@ void gn_policy_unref(struct gn_policy *p) {
   size_t i;
   if (!p || atomic_fetch_sub(&p->refs, 1) != 1)
     return;
-  for (i = 0; i < p->header_count; i++)
+  for (i = 0; i < p->header_count; i++) {
+    gn_wipe(p->headers[i], strlen(p->headers[i]));
     gn_free(p->headers[i]);
+  }
   gn_free(p->headers);
   gn_free(p->origins);
+  gn_free(p->base);
   gn_free(p->ca_file);
   if (p->proxy_http)
     gn_wipe(p->proxy_http, strlen(p->proxy_http));
@@ -201,10 +226,20 @@ void gn_policy_unref(struct gn_policy *p) {
   gn_free(p);
 }
 
+bool gn_policy_at_base(const struct gn_policy *p, const char *url) {
+  char next;
+  if (strncmp(url, p->base, p->base_origin) != 0)
+    return false;
+  next = url[p->base_origin];
+  return next == '/' || next == '?' || next == '\0';
+}
+
 bool gn_policy_owns(const struct gn_policy *p, const char *url) {
   struct gn_origin origin;
   struct gn_error err;
   size_t i;
+  if (gn_policy_at_base(p, url))
+    return true;
   if (gn_url_origin(url, &origin, &err) != 0)
     return false;
   if (gn_url_same_origin(&origin, &p->origin))
@@ -214,6 +249,13 @@ bool gn_policy_owns(const struct gn_policy *p, const char *url) {
       return strcmp(origin.scheme, "https") == 0 || p->allow_http ||
              gn_url_is_loopback_host(origin.host);
   return false;
+}
+
+bool gn_policy_is_base(const struct gn_policy *p, const char *url) {
+  struct gn_origin origin;
+  struct gn_error err;
+  return gn_url_origin(url, &origin, &err) == 0 &&
+         gn_url_same_origin(&origin, &p->origin);
 }
 
 double gn_policy_reserve(struct gn_policy *p, double now) {

@@ -53,13 +53,16 @@ struct gn_policy_options {
 
 struct gn_policy {
   atomic_int refs;               /* owner and exchanges */
+  unsigned generation;           /* of the process that uses it */
+  char *base;                    /* base_url in gn_url_base's form */
+  size_t base_origin;            /* bytes of base up to its path */
   struct gn_origin origin;       /* of base_url */
   struct gn_origin *origins;     /* further ones that get credentials */
   size_t origin_count;           /* how many */
   struct gn_auth auth;           /* the credential */
   char **headers;                /* header lines for own origins */
   size_t header_count;           /* how many */
-  char *ca_file;                 /* or NULL */
+  char *ca_file;                 /* a readable one, or NULL */
   char *proxy_http;              /* for http URLs, "" for none */
   char *proxy_https;             /* for https URLs, "" for none */
   char *no_proxy;                /* hosts that no proxy serves, or NULL */
@@ -70,6 +73,7 @@ struct gn_policy {
   size_t max_body;               /* bytes in memory, decoded */
   size_t max_headers;            /* bytes of all header lines */
   int http_version;              /* as in the options */
+  bool proxy_env;                /* as in the options */
   bool allow_http;               /* as in the options */
   bool allow_private;            /* as in the options */
   bool insecure_tls;             /* as in the options */
@@ -83,10 +87,18 @@ struct gn_policy {
 struct gn_policy *gn_policy_new(const struct gn_policy_options *o,
                                 struct gn_error *err);
 struct gn_policy *gn_policy_ref(struct gn_policy *p);
+/* On the owner's thread, before any use of its own: in a child of fork the
+ * locks may look taken by a thread that is not there. */
+void gn_policy_enter(struct gn_policy *p);
 void gn_policy_unref(struct gn_policy *p);
 
+/* True if this URL begins with the base's own scheme, host and port, letter for
+ * letter, so that nothing need be parsed to know its origin. */
+bool gn_policy_at_base(const struct gn_policy *p, const char *url);
 /* True if a credential may go to this URL. */
 bool gn_policy_owns(const struct gn_policy *p, const char *url);
+/* True if it is at the base URL's origin. */
+bool gn_policy_is_base(const struct gn_policy *p, const char *url);
 double gn_policy_reserve(struct gn_policy *p, double now);
 bool gn_policy_take_retry(struct gn_policy *p, bool throttled);
 void gn_policy_refund(struct gn_policy *p, double taken);

@@ -13,6 +13,8 @@
 #include <string.h>
 
 #define REQUESTS_AT_ONCE 8
+/* Whatever the rules say, a server is not asked in a tight loop. */
+#define SHORTEST_WAIT 0.01
 /* A job may take a moment to be known everywhere after its creation. */
 #define GRACE_SECONDS 10.0
 
@@ -34,6 +36,7 @@ struct poller {
   size_t finished;                 /* items that ended */
   unsigned polls;                  /* requests made */
   double wait;                     /* seconds before the next round */
+  int64_t not_before;              /* monotonic ms: the server asked for it */
   double started;                  /* monotonic seconds */
   struct gn_timer timer;           /* the next round, or the deadline */
   int64_t deadline;                /* monotonic milliseconds */
@@ -156,16 +159,29 @@ static void wake_at(struct poller *p, int64_t when) {
 static void end_round(struct poller *p) {
   const struct gn_poller_rules *rules = p->rules;
   double jitter = gn_random_next(gn_engine_random(p->work.engine));
+  int64_t when;
   if (p->finished == rules->item_count) {
     drop_queries(p);
     gn_work_finish(&p->work, NULL);
     return;
   }
-  wake_at(p, gn_now_ms() +
-                 (int64_t)(p->wait * (0.8 + 0.2 * jitter) * 1000));
-  p->wait *= rules->factor;
+  when = gn_now_ms() + (int64_t)(p->wait * (0.8 + 0.2 * jitter) * 1000);
+  wake_at(p, when > p->not_before ? when : p->not_before);
+  p->wait = p->wait > 0 ? p->wait * rules->factor : 1;
   if (p->wait > rules->cap)
     p->wait = rules->cap;
+  if (p->wait < SHORTEST_WAIT)
+    p->wait = SHORTEST_WAIT;
+}
+
+/* An exchange gives up where Retry-After passes max_wait; a poll has the time,
+ * up to its own deadline. */
+static void heed_retry_after(struct poller *p, const struct gn_result *result) {
+  int64_t left = p->deadline - gn_now_ms();
+  int64_t wait = result->retry_after < (double)left / 1000
+                     ? (int64_t)(result->retry_after * 1000) + 1 : left;
+  if (result->retry_after > 0 && gn_now_ms() + wait > p->not_before)
+    p->not_before = gn_now_ms() + wait;
 }
 
 static const char *state_of(const struct gn_poller_rules *rules,
@@ -177,7 +193,8 @@ static const char *state_of(const struct gn_poller_rules *rules,
   return "unknown";
 }
 
-static int keep(struct gn_poll_item *item, const struct gn_json_slice *element) {
+static int keep(struct gn_poll_item *item,
+                const struct gn_json_slice *element) {
   char *copy = gn_strndup(element->text, element->len);
   if (!copy)
     return -1;
@@ -309,6 +326,8 @@ static void on_answer(struct gn_exchange *x) {
     rc = not_found(p, q) == 0 ? 0 : gn_error_memory(&err);
   else if (!may_pass(&err))
     rc = -1;
+  else
+    heed_retry_after(p, result);
   if (rc != 0) {
     fail(p, result, &err);
     return;
@@ -456,6 +475,8 @@ struct gn_work *gn_poller_new(struct gn_engine *e, struct gn_mailbox *m,
                               struct gn_error *err) {
   struct poller *w = gn_alloc_zero(sizeof *w);
   size_t i, most = rules->batch ? rules->batch : 1;
+  if (most > rules->item_count)
+    most = rules->item_count;
   if (w)
     w->asked = gn_alloc_zero(REQUESTS_AT_ONCE * most * sizeof *w->asked);
   if (!w || !w->asked ||

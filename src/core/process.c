@@ -5,22 +5,31 @@
 
 #include <curl/curl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct gn_running *list; /* engines of this process */
-static pid_t list_pid;          /* whose list it is */
+static atomic_uint generation;  /* forks between the first process and us */
+static unsigned list_generation; /* whose list it is */
 static bool hook_set;           /* inherited by children, as the hook is */
+
+static void on_fork(void) {
+  atomic_fetch_add(&generation, 1);
+}
+
+unsigned gn_process_generation(void) {
+  return atomic_load_explicit(&generation, memory_order_relaxed);
+}
 
 /* The mutex may have been held by a thread that a fork left behind. */
 static void enter(void) {
-  if (list_pid != getpid()) {
+  if (list_generation != gn_process_generation()) {
     static const pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
     list_lock = fresh;
     list = NULL;
-    list_pid = getpid();
+    list_generation = gn_process_generation();
   }
   pthread_mutex_lock(&list_lock);
 }
@@ -32,13 +41,16 @@ static void leave(void) {
 /* OpenSSL's own exit handler would otherwise free what a live thread uses. */
 static void stop_all(void) {
   for (;;) {
-    struct gn_running *r;
+    struct gn_running first = {0};
     enter();
-    r = list;
+    if (list) {
+      first = *list;
+      first.hold(first.engine);
+    }
     leave();
-    if (!r)
+    if (!first.engine)
       return;
-    r->stop(r->engine);
+    first.stop(first.engine);
   }
 }
 
@@ -48,7 +60,8 @@ int gn_process_init(struct gn_error *err) {
   if (!hook_set) {
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
       rc = gn_error_memory(err);
-    else if (atexit(stop_all) != 0)
+    else if (atexit(stop_all) != 0 ||
+             pthread_atfork(NULL, NULL, on_fork) != 0)
       rc = gn_error_memory(err);
     else
       hook_set = true;

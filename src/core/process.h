@@ -11,11 +11,15 @@ struct gn_running {
   struct gn_running *next;     /* in the list */
   struct gn_running *prev;     /* in the list */
   int listed;                  /* is in the list */
-  void (*stop)(void *engine);  /* closes the engine */
-  void *engine;                /* for stop */
+  void (*hold)(void *engine);  /* keeps its memory; the list is locked */
+  void (*stop)(void *engine);  /* closes it and lets go of it */
+  void *engine;                /* for hold and stop */
 };
 
 int gn_process_init(struct gn_error *err);
+/* Differs in every process that a fork made: a number, not a system call, since
+ * every entry into an engine asks. */
+unsigned gn_process_generation(void);
 void gn_running_add(struct gn_running *r);
 void gn_running_remove(struct gn_running *r);
 unsigned gn_running_count(void);

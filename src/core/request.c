@@ -5,6 +5,7 @@
 
 #include "alloc.h"
 #include "auth.h"
+#include "url.h"
 
 #include <string.h>
 #include <strings.h>
@@ -149,8 +150,16 @@ void gn_result_free(struct gn_result *r) {
   gn_sink_free(r->body);
   gn_free(r->file);
   gn_free(r->records);
+  gn_free(r->url);
   gn_free(r->id);
   gn_free(r);
+}
+
+void gn_result_url(const struct gn_result *r, char *out, size_t cap) {
+  if (r->url)
+    gn_url_redact(r->url, r->server_url, out, cap);
+  else
+    *out = '\0';
 }
 
 const char *gn_result_body(const struct gn_result *r, size_t *len) {

@@ -50,10 +50,11 @@ struct gn_result {
   struct gn_sink *body;             /* its body in memory, or NULL */
   char *file;                       /* where the body went, or NULL */
   uint64_t file_size;               /* bytes in that file */
-  struct gn_record *records;        /* the attempts, oldest first */
+  struct gn_record *records;        /* the attempts, oldest first, or NULL */
   size_t record_count;              /* how many */
   double elapsed;                   /* seconds from submit to the end */
-  char url[512];                    /* redacted */
+  char *url;                        /* as sent; show gn_result_url only */
+  bool server_url;                  /* url came from the server */
   char *id;                         /* a polled report's id, or NULL */
   char state[16];                   /* a polled report's state */
 };
@@ -75,6 +76,8 @@ void gn_request_free(struct gn_request *r);
 
 struct gn_result *gn_result_new(void);
 void gn_result_free(struct gn_result *r);
+/* The URL fit for messages, "" if there is none. */
+void gn_result_url(const struct gn_result *r, char *out, size_t cap);
 const char *gn_result_body(const struct gn_result *r, size_t *len);
 /* Walks a header block. *pos starts at 0; 1: a header, 0: the end. */
 int gn_headers_next(const struct gn_buf *block, size_t *pos, const char **name,

@@ -16,7 +16,7 @@ struct gn_retry_policy {
   double base;           /* seconds, doubled with each retry */
   double base_throttled; /* the same after the server said "slow down" */
   double cap;            /* seconds, no computed wait passes this */
-  double max_wait;       /* seconds; a server that asks for more fails at once */
+  double max_wait;       /* seconds; a server asking for more fails at once */
 };
 
 /* What one attempt brought, as far as a verdict needs it. */

@@ -20,14 +20,9 @@
 #define LITERAL GN_URL_UNRESERVED "!$&'()*+,;=:@/?%"
 
 /* Gives the buffer's text away, or frees it. */
-static int take(struct gn_buf *b, int status, char **out,
-                struct gn_error *err) {
+static int take(struct gn_buf *b, int status, char **out) {
   *out = status == 0 ? gn_buf_steal(b) : NULL;
   gn_buf_free(b);
-  if (status == 0 && !*out) {
-    *out = gn_strdup("");
-    return *out ? 0 : gn_error_memory(err);
-  }
   return status;
 }
 
@@ -37,7 +32,7 @@ int gn_url_escape(const char *s, size_t len, char **out,
   int status;
   gn_buf_init(&b, GN_URL_MAX);
   status = gn_url_put_escaped(&b, s, len, GN_URL_UNRESERVED, err);
-  return take(&b, status, out, err);
+  return take(&b, status, out);
 }
 
 /* ---- building ---- */
@@ -174,7 +169,7 @@ static int put_query(struct gn_buf *b, const struct gn_pair *query,
 }
 
 static int put_base(struct gn_buf *b, const char *base, bool path_follows,
-                    struct gn_error *err) {
+                    size_t *origin_len, struct gn_error *err) {
   struct gn_url_parts p;
   size_t len;
   int status = -1;
@@ -182,6 +177,8 @@ static int put_base(struct gn_buf *b, const char *base, bool path_follows,
     return gn_url_refuse(err, "base URL", "has a query or a fragment");
   if (gn_url_parse(base, "base URL", false, &p, err) != 0)
     return -1;
+  if (origin_len)
+    *origin_len = strlen(p.prefix);
   len = strlen(p.path);
   if (path_follows && len > 0 && p.path[len - 1] == '/')
     len--;
@@ -201,26 +198,51 @@ static int check_result(const char *url, struct gn_error *err) {
   return 0;
 }
 
+/* What follows a base that stands in the buffer. */
+static int put_rest(struct gn_buf *b, const char *path,
+                    const struct gn_pair *params, size_t nparams,
+                    const struct gn_pair *query, size_t nquery,
+                    struct gn_error *err) {
+  size_t prefix = b->len;
+  if (put_path(b, path, params, nparams, err) != 0 ||
+      check_path(b->data + prefix, "path", err) != 0 ||
+      check_used(path, params, nparams, err) != 0)
+    return -1;
+  return put_query(b, query, nquery, err);
+}
+
 int gn_url_build(const char *base, const char *path,
                  const struct gn_pair *params, size_t nparams,
                  const struct gn_pair *query, size_t nquery, char **out,
                  struct gn_error *err) {
   struct gn_buf b;
-  size_t prefix;
   int status = -1;
   gn_buf_init(&b, GN_URL_MAX);
   *out = NULL;
-  if (put_base(&b, base, path[0] != '\0', err) != 0)
-    goto done;
-  prefix = b.len;
-  if (put_path(&b, path, params, nparams, err) != 0 ||
-      check_path(b.data + prefix, "path", err) != 0 ||
-      check_used(path, params, nparams, err) != 0 ||
-      put_query(&b, query, nquery, err) != 0)
-    goto done;
-  status = check_result(b.data, err);
-done:
-  return take(&b, status, out, err);
+  if (put_base(&b, base, path[0] != '\0', NULL, err) == 0 &&
+      put_rest(&b, path, params, nparams, query, nquery, err) == 0)
+    status = check_result(b.data, err);
+  return take(&b, status, out);
+}
+
+int gn_url_base(const char *base, char **out, size_t *origin_len,
+                struct gn_error *err) {
+  struct gn_buf b;
+  gn_buf_init(&b, GN_URL_MAX);
+  return take(&b, put_base(&b, base, true, origin_len, err), out);
+}
+
+int gn_url_build_on(const char *checked, const char *path,
+                    const struct gn_pair *params, size_t nparams,
+                    const struct gn_pair *query, size_t nquery, char **out,
+                    struct gn_error *err) {
+  struct gn_buf b;
+  int status;
+  gn_buf_init(&b, GN_URL_MAX);
+  status = gn_url_put_text(&b, checked, err);
+  if (status == 0)
+    status = put_rest(&b, path, params, nparams, query, nquery, err);
+  return take(&b, status, out);
 }
 
 /* ---- one parameter of a query ---- */
@@ -292,7 +314,7 @@ int gn_url_with_query(const char *url, const char *name, const char *value,
     goto done;
   status = check_result(b.data, err);
 done:
-  return take(&b, status, out, err);
+  return take(&b, status, out);
 }
 
 /* ---- references ---- */
@@ -328,6 +350,7 @@ static int put_without_dots(struct gn_buf *b, const char *path, size_t len,
   return 0;
 }
 
+/* An empty query is none: curl's URL API does not tell them apart. */
 static int put_query_text(struct gn_buf *b, const char *query,
                           struct gn_error *err) {
   if (!query || !query[0])
@@ -356,7 +379,8 @@ static int put_relative(struct gn_buf *b, const struct gn_url_parts *base,
   if (reference[0] == '\0')
     status = put_query_text(b, base->query, err);
   else
-    status = gn_url_put_text(b, reference + len, err);
+    status = put_query_text(b, reference[len] ? reference + len + 1 : NULL,
+                            err);
 done:
   gn_buf_free(&path);
   return status;
@@ -417,7 +441,7 @@ int gn_url_resolve(const char *base, const char *reference, char **out,
       gn_url_put_escaped(&b, raw.data, raw.len, NULL, err) == 0)
     status = check_result(b.data, err);
   gn_buf_free(&raw);
-  return take(&b, status, out, err);
+  return take(&b, status, out);
 }
 
 /* ---- origins ---- */

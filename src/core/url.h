@@ -39,6 +39,16 @@ int gn_url_build(const char *base, const char *path,
                  const struct gn_pair *query, size_t nquery, char **out,
                  struct gn_error *err);
 
+/* A base checked once, in the form that gn_url_build_on takes: no slash at its
+ * end. *origin_len: how much of it is scheme, host and port. */
+int gn_url_base(const char *base, char **out, size_t *origin_len,
+                struct gn_error *err);
+/* As gn_url_build, but nothing of the base is looked at again. */
+int gn_url_build_on(const char *checked, const char *path,
+                    const struct gn_pair *params, size_t nparams,
+                    const struct gn_pair *query, size_t nquery, char **out,
+                    struct gn_error *err);
+
 /* Sets one query parameter: the first of exactly that name is replaced, later
  * ones are dropped, none: appended. The rest stays byte for byte. */
 int gn_url_with_query(const char *url, const char *name, const char *value,

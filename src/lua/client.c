@@ -10,6 +10,7 @@
 struct gn_policy *gn_lua_client(lua_State *L, int arg) {
   struct gn_policy **p = luaL_checkudata(L, arg, GN_LUA_CLIENT);
   luaL_argcheck(L, *p != NULL, arg, "the client was closed");
+  gn_policy_enter(*p);
   return *p;
 }
 
@@ -91,7 +92,7 @@ static void read_origins(lua_State *L, int table,
   list = lua_newuserdata(L, (n + 1) * sizeof *list);
   for (i = 0; i < n; i++) {
     lua_rawgeti(L, origins, (int)i + 1);
-    list[i] = lua_tostring(L, -1);
+    list[i] = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
     if (!list[i])
       luaL_error(L, "option 'origins': a list of URLs expected");
     lua_pop(L, 1);
@@ -101,7 +102,8 @@ static void read_origins(lua_State *L, int table,
 }
 
 static void read_proxy(lua_State *L, int table, struct gn_policy_options *o) {
-  lua_getfield(L, table, "proxy");
+  lua_pushliteral(L, "proxy");
+  lua_rawget(L, table);
   o->proxy_env = lua_isnil(L, -1);
   if (lua_type(L, -1) == LUA_TSTRING) {
     o->proxy_env = strcmp(lua_tostring(L, -1), "env") == 0;
@@ -128,7 +130,7 @@ static void read_numbers(lua_State *L, int t, struct gn_policy_options *o) {
   o->connect_timeout = gn_lua_number(L, t, "connect_timeout", 0);
   o->timeout = gn_lua_number(L, t, "timeout", 0);
   o->stall_timeout = gn_lua_number(L, t, "stall_timeout", 0);
-  o->attempts = (int)gn_lua_number(L, t, "attempts", 0);
+  o->attempts = gn_lua_count(L, t, "attempts", 0);
   o->backoff = gn_lua_number(L, t, "backoff", 0);
   o->backoff_throttled = gn_lua_number(L, t, "backoff_throttled", 0);
   o->backoff_cap = gn_lua_number(L, t, "backoff_cap", 0);
@@ -207,7 +209,8 @@ static int client_tostring(lua_State *L) {
 void gn_lua_client_open(lua_State *L) {
   static const luaL_Reg methods[] = {
     {"set_token", client_set_token}, {"origin", client_origin},
-    {"close", client_close}, {NULL, NULL},
+    {"url_build", gn_lua_client_url_build}, {"close", client_close},
+    {NULL, NULL},
   };
   static const luaL_Reg meta[] = {
     {"__gc", client_close}, {"__close", client_close},

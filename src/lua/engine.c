@@ -20,6 +20,20 @@ static struct gn_mailbox *check_mailbox(lua_State *L, int arg) {
   return *m;
 }
 
+/* Works and events are counted from 1; anything else is no number of theirs. */
+static uint64_t check_number(lua_State *L, int arg) {
+  lua_Number n = luaL_checknumber(L, arg);
+  return n >= 0 && n < 9007199254740992.0 ? (uint64_t)n : 0;
+}
+
+/* The mailbox of an operation: the locks of two engines do not mix. */
+static struct gn_mailbox *check_own_mailbox(lua_State *L,
+                                            const struct gn_engine *e) {
+  struct gn_mailbox *m = check_mailbox(L, 2);
+  luaL_argcheck(L, m->engine == e, 2, "the mailbox is another engine's");
+  return m;
+}
+
 static int engine_new(lua_State *L) {
   struct gn_engine **e;
   struct gn_error err;
@@ -81,14 +95,14 @@ static int engine_sequence(lua_State *L) {
 
 static int engine_wait(lua_State *L) {
   struct gn_engine *e = check_engine(L);
-  lua_Number seen = luaL_checknumber(L, 2);
+  uint64_t seen = check_number(L, 2);
   lua_Number seconds = luaL_checknumber(L, 3);
   if (!(seconds > 0))
     seconds = 0;
   if (seconds > 3600)
     seconds = 3600;
   lua_pushnumber(L, (lua_Number)gn_engine_wait(
-                        e, (uint64_t)seen, (int64_t)ceil(seconds * 1000)));
+                        e, seen, (int64_t)ceil(seconds * 1000)));
   return 1;
 }
 
@@ -101,9 +115,9 @@ static int push_id(lua_State *L, uint64_t id, const struct gn_error *err) {
 
 static int engine_submit(lua_State *L) {
   struct gn_engine *e = check_engine(L);
-  struct gn_mailbox *m = check_mailbox(L, 2);
+  struct gn_mailbox *m = check_own_mailbox(L, e);
   struct gn_policy *p = gn_lua_client(L, 3);
-  struct gn_request **box = gn_lua_request(L, 4), *r = *box;
+  struct gn_request **box = gn_lua_request(L, 4, p), *r = *box;
   struct gn_error err;
   *box = NULL;
   return push_id(L, gn_engine_submit(e, m, p, r, &err), &err);
@@ -111,10 +125,10 @@ static int engine_submit(lua_State *L) {
 
 static int engine_walk(lua_State *L) {
   struct gn_engine *e = check_engine(L);
-  struct gn_mailbox *m = check_mailbox(L, 2);
+  struct gn_mailbox *m = check_own_mailbox(L, e);
   struct gn_policy *p = gn_lua_client(L, 3);
   struct gn_lua_rules *rules = gn_lua_walk_rules(L, 5);
-  struct gn_request **box = gn_lua_request(L, 4), *r = *box;
+  struct gn_request **box = gn_lua_request(L, 4, p), *r = *box;
   struct gn_pager_rules *pager = rules->pager;
   struct gn_error err;
   *box = NULL;
@@ -124,10 +138,10 @@ static int engine_walk(lua_State *L) {
 
 static int engine_poll(lua_State *L) {
   struct gn_engine *e = check_engine(L);
-  struct gn_mailbox *m = check_mailbox(L, 2);
+  struct gn_mailbox *m = check_own_mailbox(L, e);
   struct gn_policy *p = gn_lua_client(L, 3);
   struct gn_lua_rules *rules = gn_lua_poll_rules(L, 5);
-  struct gn_request **box = gn_lua_request(L, 4), *r = *box;
+  struct gn_request **box = gn_lua_request(L, 4, p), *r = *box;
   struct gn_poller_rules *poller = rules->poller;
   struct gn_error err;
   *box = NULL;
@@ -136,12 +150,12 @@ static int engine_poll(lua_State *L) {
 }
 
 static int engine_advance(lua_State *L) {
-  gn_engine_advance(check_engine(L), (uint64_t)luaL_checknumber(L, 2));
+  gn_engine_advance(check_engine(L), check_number(L, 2));
   return 0;
 }
 
 static int engine_cancel(lua_State *L) {
-  gn_engine_cancel(check_engine(L), (uint64_t)luaL_checknumber(L, 2));
+  gn_engine_cancel(check_engine(L), check_number(L, 2));
   return 0;
 }
 
@@ -177,35 +191,30 @@ static void push_progress(lua_State *L, const struct gn_event *event) {
   lua_setfield(L, -2, "polls");
 }
 
-/* What may raise comes before the event is taken, so that none is lost; the
- * numbers of a progress event alone may be. */
+/* What may raise comes before the event is taken, so that none is lost. */
 static int mailbox_take(lua_State *L) {
   struct gn_mailbox *m = check_mailbox(L, 1);
-  struct gn_result **result;
+  struct gn_result **result = NULL;
   struct gn_event *event, copy;
-  if (gn_mailbox_pending(m) == 0) {
+  if (!gn_mailbox_peek(m, &copy)) {
     lua_pushnil(L);
     return 1;
   }
   luaL_checkstack(L, 8, "event");
-  result = gn_lua_result_new(L);
-  event = gn_mailbox_take(m);
-  if (!event) {
-    lua_pushnil(L);
-    return 1;
-  }
-  *result = event->result;
-  event->result = NULL;
-  copy = *event;
-  gn_event_free(event);
   lua_pushnumber(L, (lua_Number)copy.id);
   lua_pushstring(L, event_names[copy.type]);
   if (copy.type == GN_EVENT_PROGRESS)
     push_progress(L, &copy);
-  else if (*result)
-    lua_pushvalue(L, -3);
+  else if (copy.result)
+    result = gn_lua_result_new(L);
   else
     lua_pushnil(L);
+  event = gn_mailbox_take(m);
+  if (result && event) {
+    *result = event->result;
+    event->result = NULL;
+  }
+  gn_event_free(event);
   return 3;
 }
 

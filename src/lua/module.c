@@ -31,9 +31,22 @@ static int core_time(lua_State *L) {
   return 1;
 }
 
+struct core_random {
+  struct gn_random random; /* its state */
+  unsigned generation;     /* the process it was seeded in */
+};
+
+static void seed(struct core_random *r) {
+  gn_random_seed(&r->random);
+  r->generation = gn_process_generation();
+}
+
+/* The workers of one server must not all draw the same numbers. */
 static int core_random(lua_State *L) {
-  struct gn_random *r = lua_touserdata(L, lua_upvalueindex(1));
-  lua_pushnumber(L, gn_random_next(r));
+  struct core_random *r = lua_touserdata(L, lua_upvalueindex(1));
+  if (r->generation != gn_process_generation())
+    seed(r);
+  lua_pushnumber(L, gn_random_next(&r->random));
   return 1;
 }
 
@@ -98,7 +111,7 @@ int luaopen_garner_core(lua_State *L) {
     return luaL_error(L, "%s", err.message);
   pin();
   luaL_newlib(L, functions);
-  gn_random_seed(lua_newuserdata(L, sizeof(struct gn_random)));
+  seed(lua_newuserdata(L, sizeof(struct core_random)));
   lua_pushcclosure(L, core_random, 1);
   lua_setfield(L, -2, "random");
   gn_lua_json_open(L);

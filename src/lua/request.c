@@ -5,6 +5,7 @@
 #include "../core/url.h"
 #include "util.h"
 
+#include <math.h>
 #include <string.h>
 
 static int request_gc(lua_State *L) {
@@ -62,7 +63,8 @@ static void check_method(lua_State *L, const char *method) {
     luaL_error(L, "option 'method': capital letters expected");
 }
 
-struct gn_request **gn_lua_request(lua_State *L, int arg) {
+struct gn_request **gn_lua_request(lua_State *L, int arg,
+                                   const struct gn_policy *p) {
   struct gn_request **box, *r;
   struct gn_error err;
   struct gn_origin origin;
@@ -75,7 +77,7 @@ struct gn_request **gn_lua_request(lua_State *L, int arg) {
     luaL_error(L, "option 'url' is missing");
   method = method ? method : "GET";
   check_method(L, method);
-  if (gn_url_origin(url, &origin, &err) != 0)
+  if (!gn_policy_at_base(p, url) && gn_url_origin(url, &origin, &err) != 0)
     refuse(L, &err);
   r = *box = gn_request_new(method, url, &err);
   if (!r)
@@ -87,10 +89,10 @@ struct gn_request **gn_lua_request(lua_State *L, int arg) {
     r->safe = false;
   r->download = gn_lua_flag(L, arg, "download", false);
   r->server_url = gn_lua_flag(L, arg, "server_url", false);
-  r->redirects = (int)gn_lua_number(L, arg, "redirects",
-                                    r->safe ? r->redirects : 0);
-  r->timeout_ms = (int64_t)(gn_lua_number(L, arg, "timeout", 0) * 1000);
-  r->attempts = (unsigned)gn_lua_number(L, arg, "attempts", 0);
+  r->redirects = gn_lua_count(L, arg, "redirects",
+                              r->safe ? r->redirects : 0);
+  r->timeout_ms = (int64_t)ceil(gn_lua_number(L, arg, "timeout", 0) * 1000);
+  r->attempts = (unsigned)gn_lua_count(L, arg, "attempts", 0);
   r->max_body = (size_t)gn_lua_number(L, arg, "max_body", 0);
   return box;
 }

@@ -43,6 +43,12 @@ static void push_attempts(lua_State *L, const struct gn_result *r) {
   }
 }
 
+static void push_url(lua_State *L, const struct gn_result *r) {
+  char url[2048];
+  gn_result_url(r, url, sizeof url);
+  lua_pushstring(L, url);
+}
+
 static int result_error(lua_State *L) {
   const struct gn_result *r = check(L);
   if (r->error.kind == GN_OK) {
@@ -60,7 +66,7 @@ static int result_error(lua_State *L) {
   }
   lua_pushboolean(L, r->retryable);
   lua_setfield(L, -2, "retryable");
-  lua_pushstring(L, r->url);
+  push_url(L, r);
   lua_setfield(L, -2, "url");
   push_attempts(L, r);
   lua_setfield(L, -2, "attempts");
@@ -144,7 +150,7 @@ static int result_elapsed(lua_State *L) {
 }
 
 static int result_url(lua_State *L) {
-  lua_pushstring(L, check(L)->url);
+  push_url(L, check(L));
   return 1;
 }
 

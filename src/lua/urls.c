@@ -130,8 +130,13 @@ static void sort_pairs(struct gn_pair *pairs, size_t n) {
   }
 }
 
-static int url_build(lua_State *L) {
-  const char *base = luaL_checkstring(L, 1);
+/* gn_url_build or gn_url_build_on. */
+typedef int builder(const char *, const char *, const struct gn_pair *, size_t,
+                    const struct gn_pair *, size_t, char **,
+                    struct gn_error *);
+
+/* Arguments 2 to 4: path, params, query. */
+static int build(lua_State *L, builder *how, const char *base) {
   const char *path = luaL_checkstring(L, 2);
   struct gn_pair *params, *query;
   size_t nparams, nquery;
@@ -146,8 +151,16 @@ static int url_build(lua_State *L) {
   if (query)
     sort_pairs(query, nquery);
   box = new_box(L);
-  return push_text(L, gn_url_build(base, path, params, nparams, query, nquery,
-                                   box, &err), box, &err);
+  return push_text(L, how(base, path, params, nparams, query, nquery, box,
+                          &err), box, &err);
+}
+
+static int url_build(lua_State *L) {
+  return build(L, gn_url_build, luaL_checkstring(L, 1));
+}
+
+int gn_lua_client_url_build(lua_State *L) {
+  return build(L, gn_url_build_on, gn_lua_client(L, 1)->base);
 }
 
 static int url_resolve(lua_State *L) {

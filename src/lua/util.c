@@ -28,10 +28,16 @@ static int wrong(lua_State *L, const char *name, const char *wanted) {
                     luaL_typename(L, -1));
 }
 
+/* Without metamethods: what one of them makes would be anchored nowhere. */
+static void push_field(lua_State *L, int table, const char *name) {
+  lua_pushstring(L, name);
+  lua_rawget(L, table);
+}
+
 const char *gn_lua_text(lua_State *L, int table, const char *name,
                         size_t *len) {
   const char *text = NULL;
-  lua_getfield(L, table, name);
+  push_field(L, table, name);
   if (lua_type(L, -1) == LUA_TSTRING)
     text = lua_tolstring(L, -1, len);
   else if (!lua_isnil(L, -1))
@@ -42,10 +48,15 @@ const char *gn_lua_text(lua_State *L, int table, const char *name,
   return text;
 }
 
+int gn_lua_count(lua_State *L, int table, const char *name, int fallback) {
+  double value = gn_lua_number(L, table, name, fallback);
+  return value < 1e6 ? (int)value : 1000000;
+}
+
 double gn_lua_number(lua_State *L, int table, const char *name,
                      double fallback) {
   double value = fallback;
-  lua_getfield(L, table, name);
+  push_field(L, table, name);
   if (lua_type(L, -1) == LUA_TNUMBER)
     value = (double)lua_tonumber(L, -1);
   else if (!lua_isnil(L, -1))
@@ -58,7 +69,7 @@ double gn_lua_number(lua_State *L, int table, const char *name,
 
 bool gn_lua_flag(lua_State *L, int table, const char *name, bool fallback) {
   bool value = fallback;
-  lua_getfield(L, table, name);
+  push_field(L, table, name);
   if (lua_isboolean(L, -1))
     value = lua_toboolean(L, -1) != 0;
   else if (!lua_isnil(L, -1))
@@ -68,7 +79,7 @@ bool gn_lua_flag(lua_State *L, int table, const char *name, bool fallback) {
 }
 
 bool gn_lua_table(lua_State *L, int table, const char *name) {
-  lua_getfield(L, table, name);
+  push_field(L, table, name);
   if (lua_istable(L, -1))
     return true;
   if (!lua_isnil(L, -1))

@@ -6,6 +6,7 @@
 #define GN_LUA_UTIL_H
 
 #include "../core/error.h"
+#include "../core/policy.h"
 #include "../core/request.h"
 #include "compat.h"
 
@@ -32,6 +33,8 @@ const char *gn_lua_text(lua_State *L, int table, const char *name,
                         size_t *len);
 double gn_lua_number(lua_State *L, int table, const char *name,
                      double fallback);
+/* A number of things, a million at most. */
+int gn_lua_count(lua_State *L, int table, const char *name, int fallback);
 bool gn_lua_flag(lua_State *L, int table, const char *name, bool fallback);
 /* Pushes the field, which must be a table, and returns true; or pushes nothing
  * and returns false if it is absent. */
@@ -48,7 +51,8 @@ int gn_lua_refuse(lua_State *L, const struct gn_error *err);
 struct gn_result **gn_lua_result_new(lua_State *L);
 void gn_lua_result_open(lua_State *L);
 /* request.c: reads the table at index arg into a boxed request on the stack. */
-struct gn_request **gn_lua_request(lua_State *L, int arg);
+struct gn_request **gn_lua_request(lua_State *L, int arg,
+                                   const struct gn_policy *p);
 void gn_lua_request_open(lua_State *L);
 /* client.c */
 struct gn_policy *gn_lua_client(lua_State *L, int arg);
@@ -63,7 +67,8 @@ struct gn_lua_rules *gn_lua_poll_rules(lua_State *L, int arg);
 void gn_lua_rules_open(lua_State *L);
 /* engine.c */
 void gn_lua_engine_open(lua_State *L);
-/* urls.c */
+/* urls.c; client:url_build(path, params, query) */
+int gn_lua_client_url_build(lua_State *L);
 void gn_lua_urls_open(lua_State *L);
 
 #endif

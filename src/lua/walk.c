@@ -88,6 +88,11 @@ static size_t count_pairs(lua_State *L) {
   return n;
 }
 
+static bool is_state(const char *state) {
+  return strcmp(state, "running") == 0 || strcmp(state, "done") == 0 ||
+         strcmp(state, "failed") == 0;
+}
+
 /* The map at the top of the stack; keys may be numbers. */
 static void read_states(lua_State *L, struct gn_poller_rules *r) {
   size_t i = 0;
@@ -96,7 +101,7 @@ static void read_states(lua_State *L, struct gn_poller_rules *r) {
     const char *state = lua_tostring(L, -1), *status;
     lua_pushvalue(L, -2);
     status = lua_tostring(L, -1);
-    if (!status || !state || strlen(state) >= sizeof r->states[i].state)
+    if (!status || !state || !is_state(state))
       luaL_error(L, "rule 'states': a map from statuses to states expected");
     r->states[i].status = gn_strdup(status);
     if (!r->states[i].status)

@@ -1,0 +1,90 @@
+# Every source file by name; spec/project_spec.lua compares these lists, and the
+# rockspec's, with the tree.
+set(GARNER_CORE_SOURCES
+  src/core/address.c
+  src/core/alloc.c
+  src/core/attempt.c
+  src/core/auth.c
+  src/core/buf.c
+  src/core/call.c
+  src/core/clock.c
+  src/core/engine.c
+  src/core/error.c
+  src/core/exchange.c
+  src/core/json.c
+  src/core/json_pick.c
+  src/core/limiter.c
+  src/core/mailbox.c
+  src/core/pager.c
+  src/core/policy.c
+  src/core/poller.c
+  src/core/process.c
+  src/core/request.c
+  src/core/retry.c
+  src/core/sink.c
+  src/core/timer.c
+  src/core/url.c
+  src/core/url_parts.c
+)
+
+set(GARNER_BINDING_SOURCES
+  src/lua/client.c
+  src/lua/engine.c
+  src/lua/json_decode.c
+  src/lua/json_encode.c
+  src/lua/module.c
+  src/lua/request.c
+  src/lua/result.c
+  src/lua/urls.c
+  src/lua/util.c
+  src/lua/walk.c
+)
+
+# Relative to lua/.
+set(GARNER_LUA_FILES
+  garner/arguments.lua
+  garner/auth.lua
+  garner/blendvision.lua
+  garner/blendvision/metrics.lua
+  garner/blendvision/reports.lua
+  garner/client.lua
+  garner/compat.lua
+  garner/coverage.lua
+  garner/csv.lua
+  garner/decimal.lua
+  garner/driver.lua
+  garner/driver/block.lua
+  garner/endpoint.lua
+  garner/engine.lua
+  garner/enums.lua
+  garner/errors.lua
+  garner/failure.lua
+  garner/google_reports.lua
+  garner/google_reports/usage.lua
+  garner/init.lua
+  garner/job.lua
+  garner/json.lua
+  garner/log.lua
+  garner/options.lua
+  garner/pages.lua
+  garner/plan.lua
+  garner/poll.lua
+  garner/progress.lua
+  garner/pull.lua
+  garner/report.lua
+  garner/request.lua
+  garner/response.lua
+  garner/rows.lua
+  garner/save.lua
+  garner/script.lua
+  garner/series.lua
+  garner/shoplazza.lua
+  garner/shoplazza/events.lua
+  garner/shoplazza/tasks.lua
+  garner/tasks.lua
+  garner/time.lua
+  garner/vendor.lua
+  garner/wait.lua
+  garner/window.lua
+  garner/zone.lua
+)

@@ -1,0 +1,352 @@
+-- Owns BlendVision One as scripts use it: live metrics over any range, event
+-- reports for one or many events. Facts come from BlendVision's API reference:
+-- "Get live metrics", "Generate event report", "Get multiple events reports".
+-- It must not retry, poll or decode by itself.
+
+local arguments = require "garner.arguments"
+local auth = require "garner.auth"
+local endpoint = require "garner.endpoint"
+local errors = require "garner.errors"
+local job = require "garner.job"
+local metrics = require "garner.blendvision.metrics"
+local options = require "garner.options"
+local pull = require "garner.pull"
+local reports = require "garner.blendvision.reports"
+local tasks = require "garner.tasks"
+local time = require "garner.time"
+local vendor = require "garner.vendor"
+local window = require "garner.window"
+
+local M = {}
+
+M.BASE_URL = "https://api.one.blendvision.com"
+
+-- How many reports one batch-get may ask for is not documented.
+M.BATCH = 100
+
+---@class garner.blendvision: garner.Client
+local BlendVision = {}
+
+local CALL = vendor.rules(endpoint.CALL_OPTIONS, { org_id = options.text })
+
+---A client of BlendVision One. Without arguments the credential comes from
+---BLENDVISION_TOKEN and BLENDVISION_ORG_ID.
+---@param given? table token (API token of the console), org_id (required with an API token: sent
+---  as x-bv-org-id), base_url, zone (for times that carry none, default UTC), concurrency,
+---  deprecated_fields (also send the fields that the reference calls deprecated; off), and
+---  event_id_field ("id"), type_field ("type"), dimensions_field ("dimensions"): names that the
+---  reference's text lost; and every option of garner.client
+---@return garner.blendvision
+function M.new(given)
+  return vendor.new(BlendVision, given, {
+    name = "blendvision", base_url = M.BASE_URL, auth = auth.bearer,
+    token_env = { "BLENDVISION_TOKEN" },
+    headers = { ["x-bv-org-id"] = { option = "org_id", env = "BLENDVISION_ORG_ID",
+      what = "the organization id, which BlendVision requires with an API token" } },
+    options = {
+      zone = options.text, concurrency = options.integer(1), deprecated_fields = options.boolean,
+      event_id_field = options.text, type_field = options.text, dimensions_field = options.text,
+    },
+  })
+end
+
+-- The one header of an organization that is not the client's own.
+local function org_headers(given)
+  return given.org_id and { ["x-bv-org-id"] = given.org_id } or nil
+end
+
+-- Live metrics ----------------------------------------------------------------
+
+local function types_rule(value)
+  return metrics.TYPES:list(value)
+end
+
+local LIVE = vendor.rules(pull.RULES, CALL, { live_id = arguments.id, types = types_rule })
+
+local function range_of(self, given, what, kind)
+  local range, message = time.range(given, { kind = kind, zone = self.settings.zone })
+  if not range then errors.misuse(what .. ": " .. message) end
+  return range
+end
+
+---Live metrics of one live over any range, asked for in windows of at most 8
+---hours ("the time range cannot be over 8 hours"), each point once.
+---Rows: time (the server's text), epoch, type (network_in, frame_rate,
+---concurrent_user), dimension (nil is not ""), value (the server's exact
+---text), number, unit (Mbps, fps, users), raw.
+---@param given table live_id (or id), from and to, or date; zone; types (default: all);
+---  concurrency, on_not_ready, lag, progress, on_progress, org_id, timeout (of a request), headers
+---@return garner.pull rows, each, collect, series, save, plan, coverage, absent, ...
+function BlendVision:live_metrics(given)
+  given = options.alias(given, "id", "live_id", "live_metrics")
+  given = options.check(given, LIVE, "live_metrics")
+  if not given.live_id then errors.misuse "live_metrics: live_id is required" end
+  local range = range_of(self, given, "live_metrics", "instant")
+  local windows, message = window.plan(range, { max = metrics.MAX_WINDOW, edges = metrics.EDGES })
+  if not windows then errors.misuse("live_metrics: " .. message) end
+  for _, each in ipairs(windows) do
+    each.from_text = time.format(each.from, range.zone)
+    each.to_text = time.format(each.to, range.zone)
+  end
+  local ask = { id = given.live_id, types = given.types or {}, org_headers = org_headers(given) }
+  return vendor.pull(self, given, "live_metrics", {
+    name = ("live metrics of %q"):format(given.live_id), windows = windows, from = range.from,
+    to = range.to, from_text = range.from_text, to_text = range.to_text,
+    zone_name = range.zone.name, edges = metrics.EDGES,
+    time = function(row) return row.epoch end, key = metrics.key,
+    identity = function(row) return tostring(row.value) end,
+    columns = metrics.COLUMNS, record = metrics.record, points = true,
+    fetch = function(each)
+      local body, err = metrics.get(self, ask, time.format(each.send_from),
+        time.format(each.send_to), given)
+      if not body then return nil, err end
+      local rows, absent = metrics.rows(body, ask.types)
+      return { rows = rows, absent = absent }
+    end,
+  })
+end
+
+local GET_LIVE = vendor.rules(CALL, { live_id = arguments.id, types = types_rule,
+  from = options.any, to = options.any, date = options.any, zone = options.text })
+
+---One request for live metrics, of exactly the range given: the server
+---refuses one of more than 8 hours. Both ends belong to it.
+---@param given table live_id (or id), from and to, or date; zone, types, org_id, timeout, headers
+---@return { rows: table[], absent: string[], raw: table }|nil
+---@return garner.Error|nil
+function BlendVision:get_live_metrics(given)
+  given = options.alias(given, "id", "live_id", "get_live_metrics")
+  given = options.check(given, GET_LIVE, "get_live_metrics")
+  if not given.live_id then errors.misuse "get_live_metrics: live_id is required" end
+  local range = range_of(self, given, "get_live_metrics", "instant")
+  local ask = { id = given.live_id, types = given.types or {}, org_headers = org_headers(given) }
+  local body, err = metrics.get(self, ask, time.format(range.from), time.format(range.to), given)
+  if not body then return nil, err end
+  local rows, absent = metrics.rows(body, ask.types)
+  return { rows = rows, absent = absent, raw = body }
+end
+
+-- Reports ---------------------------------------------------------------------
+
+-- One batch-get for at most `BATCH` reports.
+local function batch_get(self, list, call, deprecated)
+  local entries = {}
+  for index, each in ipairs(list) do entries[index] = reports.batch_entry(each, deprecated) end
+  return endpoint.json(self, reports.BATCH_GET, {
+    json = { reports = entries }, headers = org_headers(call), what = "a report of the batch",
+  }, call)
+end
+
+-- What a job needs to know about BlendVision.
+local function job_api(self, call, deprecated)
+  local api = { apply = reports.apply }
+  function api.poll(_, list)
+    local ids = {}
+    for index, each in ipairs(list) do
+      ids[index] = { id = each.id, json = reports.batch_entry(each, deprecated) }
+    end
+    return {
+      method = "POST", path = reports.BATCH_GET.path, headers = org_headers(call), ids = ids,
+      batch = M.BATCH, body_key = "reports", items = "reports", id = "id", status = "status",
+      uri = "uri", states = reports.STATES, operation = "wait",
+    }
+  end
+  function api.look(_, list, apply)
+    for first = 1, #list, M.BATCH do
+      local part = {}
+      for index = first, math.min(first + M.BATCH - 1, #list) do part[#part + 1] = list[index] end
+      local body, err = batch_get(self, part, call, deprecated)
+      if not body then return nil, err end
+      local answers = reports.by_id(body)
+      for _, each in ipairs(part) do
+        local element = answers[each.id]
+        if element then apply(each, element) end
+      end
+    end
+    return true
+  end
+  return api
+end
+
+local CREATE = vendor.rules(CALL, {
+  event_id = arguments.id, type = options.any, dimensions = options.any, zone = options.text,
+  deprecated_fields = options.boolean,
+})
+
+-- Checks what create_report and create_reports have in common.
+local function ask_of(self, given, what)
+  local zone = given.zone or self.settings.zone
+  local kind, message = reports.EVENT_TYPES:api(given.type)
+  if not kind then errors.misuse(what .. ": " .. message) end
+  if given.dimensions == nil then
+    errors.misuse(("%s: dimensions is required; one or more of: %s"):format(what,
+      table.concat(reports.DIMENSIONS.names, ", ")))
+  end
+  local conditions
+  conditions, message = reports.dimensions_rule(zone)(given.dimensions)
+  if not conditions then errors.misuse(("%s: dimensions %s"):format(what, message)) end
+  local deprecated = given.deprecated_fields
+  if deprecated == nil then deprecated = self.settings.deprecated_fields end
+  return { type = kind, conditions = conditions, deprecated_fields = deprecated }
+end
+
+-- One create call; a 200 that does not say what it made is in doubt.
+local function create(self, event_id, ask, call)
+  local body, err, response = endpoint.json(self, reports.CREATE, {
+    json = reports.create_body(event_id, ask, {
+      event_id = self.settings.event_id_field or "id", type = self.settings.type_field or "type",
+      dimensions = self.settings.dimensions_field or "dimensions",
+    }),
+    headers = org_headers(call), what = ("event %q"):format(event_id),
+  }, call)
+  local list, message
+  if body then
+    list, message = reports.created(event_id, ask.conditions, body)
+    if list then return list end
+  elseif not response then
+    return nil, err
+  else
+    message = err.message
+  end
+  return nil, errors.new { kind = "in_doubt", code = "answer", operation = "create_report",
+    status = response.status, request_id = response.request_id, body = response.body,
+    message = "the create was accepted, but what it made is unknown: " .. message }
+end
+
+---Creates the reports of one event with one request, however many dimensions
+---it names; the range of a filter is never split. It is never sent twice by
+---accident: what may have reached the server ends as an error of kind
+---"in_doubt".
+---@param given table event_id (or id), type ("live", "vod", "aod"), dimensions: a list whose
+---  entries are text or { "watch_time", group_by = { "device_os" }, from =, to = } (both times or
+---  neither); zone, deprecated_fields, org_id, timeout, headers
+---@return garner.job|nil job reports, wait, status, download, cancel
+---@return garner.Error|nil
+function BlendVision:create_report(given)
+  given = options.alias(given, "id", "event_id", "create_report")
+  given = options.check(given, CREATE, "create_report")
+  if not given.event_id then errors.misuse "create_report: event_id is required" end
+  local ask = ask_of(self, given, "create_report")
+  local list, err = create(self, given.event_id, ask, given)
+  if not list then return nil, err end
+  return job.new(self, job_api(self, given, ask.deprecated_fields), list,
+    { event_id = given.event_id })
+end
+
+local function ids_rule(value)
+  if type(value) ~= "table" then return nil, "must be a list, got " .. options.show(value) end
+  local out, seen, count = {}, {}, 0
+  for _ in pairs(value) do count = count + 1 end
+  for index, entry in ipairs(value) do
+    local id, message = arguments.id(entry)
+    if not id then return nil, ("(entry %d) %s"):format(index, message) end
+    if seen[id] then return nil, ("names %q twice"):format(id) end
+    seen[id], out[index] = true, id
+  end
+  if #out == 0 then return nil, "must name at least one event" end
+  if count ~= #out then return nil, "must be a plain list" end
+  return out
+end
+
+local CREATE_MANY = vendor.rules(CALL, {
+  event_ids = ids_rule, type = options.any, dimensions = options.any, zone = options.text,
+  deprecated_fields = options.boolean, concurrency = options.integer(1),
+})
+
+---Creates the same reports for many events, a request each, and gives one
+---job that watches them all with shared polls. An event whose create failed
+---has its error in its reports, and `wait` tells it.
+---@param given table event_ids, and everything of create_report; concurrency (4)
+---@return garner.job|nil set nil only if nothing at all was created
+---@return garner.Error|nil with `reports`
+function BlendVision:create_reports(given)
+  given = options.alias(given, "ids", "event_ids", "create_reports")
+  given = options.check(given, CREATE_MANY, "create_reports")
+  if not given.event_ids then errors.misuse "create_reports: event_ids is required" end
+  local ask = ask_of(self, given, "create_reports")
+  local calls = {}
+  for index, event_id in ipairs(given.event_ids) do
+    calls[index] = function() return create(self, event_id, ask, given) end
+  end
+  local results = tasks.all(calls,
+    { concurrency = given.concurrency or self.settings.concurrency or pull.CONCURRENCY })
+  local all, created, first = {}, 0, nil
+  for index, event_id in ipairs(given.event_ids) do
+    local result = results[index]
+    if result.raised then error(result.err, 0) end
+    local list = result[1]
+    if list then
+      created = created + 1
+    else
+      first = first or result.err
+      list = reports.not_created(event_id, ask.conditions, result.err)
+    end
+    for _, each in ipairs(list) do all[#all + 1] = each end
+  end
+  if created == 0 then
+    first.reports = all
+    return nil, first
+  end
+  return job.new(self, job_api(self, given, ask.deprecated_fields), all,
+    { event_ids = given.event_ids })
+end
+
+local BATCH = vendor.rules(CALL, { deprecated_fields = options.boolean, zone = options.text })
+
+-- What a caller of batch_get may give for one report.
+local function known_report(entry, zone)
+  if type(entry) ~= "table" then return nil, "must be a table with id and dimension" end
+  local id, message = arguments.id(entry.id)
+  if not id then return nil, "id " .. message end
+  local condition = entry.dimension_with_condition
+  if condition == nil then
+    local list
+    list, message = reports.dimensions_rule(zone)({ {
+      dimension = entry.dimension, group_by = entry.group_by,
+      group_by_fields = entry.group_by_fields, from = entry.from, to = entry.to,
+      filter = entry.filter,
+    } })
+    if not list then return nil, message end
+    condition = list[1]
+  elseif type(condition) ~= "table" then
+    return nil, "dimension_with_condition must be a table"
+  end
+  return { id = id, event_id = entry.event_id, dimension_with_condition = condition }
+end
+
+---One batch-get request for reports that were created earlier.
+---@param list table[] garner.report objects, or tables with id and either
+---  dimension_with_condition (as create returned it) or dimension, group_by, from, to
+---@param given? table deprecated_fields, zone, org_id, timeout, headers
+---@return garner.report[]|nil in the order of `list`, matched by id
+---@return garner.Error|nil
+function BlendVision:batch_get(list, given)
+  given = options.check(given, BATCH, "batch_get")
+  if type(list) ~= "table" or list[1] == nil then
+    errors.misuse "batch_get: a list of at least one report expected"
+  end
+  local asked = {}
+  for index, entry in ipairs(list) do
+    local each, message = known_report(entry, given.zone or self.settings.zone)
+    if not each then errors.misuse(("batch_get: report %d: %s"):format(index, message)) end
+    asked[index] = each
+  end
+  local deprecated = given.deprecated_fields
+  if deprecated == nil then deprecated = self.settings.deprecated_fields end
+  local body, err = batch_get(self, asked, given, deprecated)
+  if not body then return nil, err end
+  local answers = reports.by_id(body)
+  local out = {}
+  for index, each in ipairs(asked) do
+    out[index] = reports.new_report(each.event_id, each.dimension_with_condition, answers[each.id])
+    if not answers[each.id] then
+      out[index].id, out[index].status = each.id, "missing"
+      out[index].err = errors.new { kind = "protocol", code = "missing",
+        message = ("the answer has no report %s"):format(each.id) }
+    end
+  end
+  -- The job gives the reports what they need to be downloaded.
+  return job.new(self, job_api(self, given, deprecated), out).reports
+end
+
+return M

@@ -1,0 +1,485 @@
+-- Owns: the client a user holds: base URL, credential, headers, policies, and the
+-- verbs that send one request. Must not: know any API; vendors build on it.
+
+local auth = require "garner.auth"
+local compat = require "garner.compat"
+local core = require "garner.core"
+local engine = require "garner.engine"
+local errors = require "garner.errors"
+local log = require "garner.log"
+local options = require "garner.options"
+local request = require "garner.request"
+local response = require "garner.response"
+
+local M = {}
+
+local hidden = setmetatable({}, { __mode = "k" })
+
+-- Options --------------------------------------------------------------------
+
+local RETRY = {
+  attempts = options.integer(1, 100), backoff = options.duration,
+  backoff_throttled = options.duration, backoff_cap = options.duration,
+  max_wait = options.duration,
+}
+
+local function retry_rule(value)
+  if value == false then
+    return { attempts = 1 }
+  elseif type(value) == "number" then
+    local good, why = RETRY.attempts(value)
+    return good and { attempts = good }, why
+  elseif type(value) == "table" then
+    return options.check(value, RETRY, "garner: retry")
+  end
+  return nil, "must be false, a number of attempts or a table, got " .. options.show(value)
+end
+
+local function proxy_rule(value)
+  if value == false or type(value) == "string" and value ~= "" then
+    return value
+  end
+  return nil, 'must be "env", a URL or false'
+end
+
+local function auth_rule(value)
+  if auth.is(value) then
+    return value
+  end
+  return nil, "must be garner.auth.bearer(...), garner.auth.header(...) or garner.auth.basic(...)"
+end
+
+local function list_rule(value)
+  if type(value) == "string" then
+    return { value }
+  end
+  for key, item in pairs(type(value) == "table" and value or { x = 1 }) do
+    if type(key) ~= "number" or type(item) ~= "string" then
+      return nil, "must be a list of texts"
+    end
+  end
+  return value
+end
+
+local SCHEMA = {
+  base_url = options.text, token = options.any, access_token = options.any, auth = auth_rule,
+  headers = options.table, origins = list_rule, ca_file = options.text, proxy = proxy_rule,
+  user_agent = options.text, connect_timeout = options.duration, timeout = options.duration,
+  stall_timeout = options.duration, retry = retry_rule, attempts = RETRY.attempts,
+  max_wait = options.duration, max_body = options.integer(1), max_headers = options.integer(1024),
+  http_version = options.one_of { "1.1", "2" }, allow_http = options.boolean,
+  allow_private = options.boolean, insecure_tls = options.boolean, rate = options.positive,
+  burst = options.positive, concurrency = options.integer(1, 1000), log = log.option,
+  json = options.one_of { "garner", "cjson" },
+}
+
+--- The names of the options that every client takes.
+M.OPTIONS = {}
+for name in pairs(SCHEMA) do
+  M.OPTIONS[name] = true
+end
+
+-- Options that go to the core as they are.
+local TO_CORE = { "origins", "ca_file", "proxy", "user_agent", "connect_timeout", "timeout",
+  "stall_timeout", "max_body", "max_headers", "http_version", "allow_http", "allow_private",
+  "insecure_tls", "rate", "burst", "attempts", "max_wait" }
+
+local function core_options(opts, session, headers)
+  local out = { base_url = opts.base_url, auth = session:core_options(), headers = headers }
+  for _, name in ipairs(TO_CORE) do
+    out[name] = opts[name]
+  end
+  for name, value in pairs(opts.retry or {}) do
+    out[name] = value
+  end
+  return out
+end
+
+-- Headers that carry a secret by their name: their values are hidden too.
+local function hide_headers(session, headers)
+  for name, value in pairs(headers) do
+    local lower = name:lower()
+    if lower:find("authorization") or lower:find("token") or lower:find("secret")
+      or lower:find("cookie") or lower:find("key") then
+      session:hide(tostring(value))
+    end
+  end
+end
+
+local function from_env(names)
+  for _, name in ipairs(names) do
+    local text = os.getenv(name)
+    if text and text ~= "" then
+      return { env = name }
+    end
+  end
+end
+
+local function pick_auth(opts, vendor, what)
+  if opts.token == nil and not opts.auth then
+    opts.token = from_env(vendor.token_env or {})
+  end
+  if opts.token == nil then
+    if not opts.auth and vendor.needs_token then
+      local names = vendor.token_env or {}
+      errors.misuse(what .. ": no token: set the option token"
+        .. (names[1] and " or the environment variable " .. names[1] .. auth.env_hint(names[1])
+          or ""))
+    end
+    return opts.auth
+  elseif opts.auth then
+    errors.misuse(what .. ": give token or auth, not both")
+  elseif auth.is(opts.token) then
+    return opts.token
+  end
+  return (vendor.auth or auth.bearer)(opts.token)
+end
+
+local function merged(a, b)
+  local out = {}
+  for _, map in ipairs { a or {}, b or {} } do
+    for name, value in pairs(map) do
+      out[name] = value
+    end
+  end
+  return out
+end
+
+local function plain_headers(map, what)
+  local out = {}
+  for _, pair in ipairs(request.headers(map, what)) do
+    out[pair[1]] = pair[2]
+  end
+  return out
+end
+
+-- The client -----------------------------------------------------------------
+
+---@class garner.Client
+---@field log fun(level: string, event: string, fields: table|nil)
+---@field options table the options as they were understood, without the credential
+local Client = {}
+Client.__index = Client
+Client.__name = "garner.Client"
+
+local function state_of(self, what)
+  local state = hidden[self]
+  if not state then
+    errors.misuse("garner: " .. what .. ": call it with a colon, on a client")
+  elseif state.closed() then
+    errors.misuse("garner: " .. what .. ": this client is closed")
+  end
+  return state
+end
+
+-- Lets go of what a client holds, once: for `close` and for the collector, so it
+-- must not reach the client itself.
+local function closer(core_client, operations)
+  local closed = false
+  engine.acquire()
+  return function()
+    if closed then
+      return
+    end
+    closed = true
+    for op in pairs(operations) do
+      op:cancel()
+    end
+    core_client:close()
+    engine.release()
+  end, function()
+    return closed
+  end
+end
+
+--- Makes a client: the base URL, credential, headers and policies of many requests.
+---@param opts table base_url (required), token (text, function, { file = }, { env = }) or auth,
+--- headers, origins (more origins that may get the credential), ca_file, proxy ("env", a URL,
+--- false), user_agent, connect_timeout (10 s), timeout (120 s), stall_timeout (60 s), retry (false,
+--- attempts, or { attempts, backoff, backoff_throttled, backoff_cap, max_wait }), rate (requests a
+--- second), burst, concurrency, max_body (bytes), max_headers, http_version ("1.1", "2"), json
+--- ("cjson"), log, allow_http, allow_private, insecure_tls. Durations: seconds or "90s", "15m"
+---@param _ any not used
+---@param vendor table|nil what an API adds: name, base_url (text, or a function of the checked
+--- options), auth (function(token)), token_env, needs_token, scope, headers, rate, burst, options
+--- (more rules)
+---@return garner.Client
+function M.new(opts, _, vendor)
+  vendor = vendor or {}
+  local what = "garner." .. (vendor.name or "client")
+  opts = options.alias(opts, "access_token", "token", what)
+  opts = options.check(opts, merged(SCHEMA, vendor.options), what)
+  if type(vendor.base_url) == "function" then
+    opts.base_url = vendor.base_url(opts)
+  end
+  opts.base_url = opts.base_url or vendor.base_url
+  opts.rate, opts.burst = opts.rate or vendor.rate, opts.burst or vendor.burst
+  if not opts.base_url then
+    errors.misuse(what .. ": base_url is missing")
+  end
+  local session = auth.session(pick_auth(opts, vendor, what), what)
+  local headers = plain_headers(merged(opts.headers, vendor.headers), what)
+  hide_headers(session, headers)
+  local ok, made = pcall(core.client_new, core_options(opts, session, headers))
+  if not ok then
+    errors.misuse(what .. ": " .. errors.redact(tostring(made), session:secrets()))
+  end
+  local operations = setmetatable({}, { __mode = "k" })
+  local close, closed = closer(made, operations)
+  local function secrets()
+    return session:secrets()
+  end
+  local write, shown = log.new(opts.log, secrets)
+  local self = setmetatable({ log = write, options = opts }, Client)
+  opts.token, opts.auth, opts.headers = nil, nil, nil
+  hidden[self] = {
+    core = made, base_url = opts.base_url, session = session, secrets = secrets,
+    operations = operations, close = close, closed = closed, name = vendor.name,
+    scope = vendor.scope, codec = opts.json, log = write, shown = shown,
+    guard = compat.finalizer(close), core_origin = made:origin(),
+  }
+  if opts.insecure_tls then
+    write("warn", "insecure_tls", { origin = made:origin() })
+  end
+  return self
+end
+
+--- Cancels what is in flight and lets go. May be called again.
+function Client:close()
+  local state = hidden[self]
+  if not state then
+    errors.misuse("garner: client:close: call it with a colon, on a client")
+  end
+  state.close()
+end
+Client.__close = Client.close
+
+function Client:__tostring()
+  local state = hidden[self]
+  if state.closed() then
+    return "garner client (closed)"
+  end
+  local scheme = state.session:scheme()
+  return "garner client " .. state.core_origin .. (scheme and " (" .. scheme .. " ***)" or "")
+end
+
+--- "https://host:port" of the base URL.
+---@return string
+function Client:origin()
+  return state_of(self, "origin").core_origin
+end
+
+-- Sending --------------------------------------------------------------------
+
+local function log_attempts(state, result, context)
+  local attempts = result:attempts()
+  for i = 1, #attempts - 1 do
+    local a = attempts[i]
+    state.log("info", "retry", { method = context.method, url = result:url(), attempt = i,
+      status = a.status, code = a.code, waited = a.waited, why = a.why })
+  end
+  state.log("debug", "request", { method = context.method, url = result:url(),
+    status = result:status(), elapsed = result:elapsed(), attempts = #attempts })
+end
+
+--- Starts something on the engine for this client.
+---@param state table
+---@param verb string "submit", "walk", "poll"
+---@param core_request table
+---@param rules table|nil
+---@return table|nil operation
+---@return garner.Error|nil
+function M.start(state, verb, core_request, rules)
+  local op, err = engine.start(verb, state.core, core_request, rules)
+  if op then
+    state.operations[op] = true
+  end
+  return op, err
+end
+
+--- The error for the value of a "done" event that is no success.
+---@param value any result with an error, or false
+---@param context table
+---@return garner.Error
+function M.failure(value, context)
+  if not value then
+    return errors.from_raw(engine.cancelled, context)
+  end
+  return errors.from_result(value, context)
+end
+
+local function send_once(state, core_request, context)
+  local op, err = M.start(state, "submit", core_request)
+  if not op then
+    return nil, err
+  end
+  local _, result = op:next()
+  state.operations[op] = nil
+  if not result then
+    return nil, M.failure(result, context)
+  end
+  if state.shown >= 3 then
+    log_attempts(state, result, context)
+  end
+  if result:error() or result:status() >= 400 then
+    return nil, errors.from_result(result, context)
+  end
+  return result
+end
+
+--- Runs something that may end as "unauthenticated": once more if the credential's
+--- source has another token by then. A refused request was not taken, so that is
+--- right for creating requests too.
+---@param state table
+---@param run fun(): any, garner.Error|nil
+---@return any|nil
+---@return garner.Error|nil
+function M.with_token(state, run)
+  local generation, err = state.session:ready(state.core)
+  if not generation then
+    return nil, err
+  end
+  local value
+  value, err = run()
+  if errors.is(err, "unauthenticated") then
+    local renewed, why = state.session:renew(state.core, generation)
+    if renewed then
+      state.log("info", "token_renewed", { origin = state.core_origin })
+      return run()
+    elseif why then
+      why.status, why.request_id = err.status, err.request_id
+      return nil, why
+    end
+  end
+  return value, err
+end
+
+local function send(self, opts, what)
+  local state = state_of(self, what)
+  local core_request, context = request.build(state, opts, what)
+  local result, err = M.with_token(state, function()
+    return send_once(state, core_request, context)
+  end)
+  if not result then
+    return nil, err
+  end
+  return response.new(result, context, state.codec)
+end
+
+--- Sends one request. Answers of 400 and above are errors.
+---@param opts table method ("GET"), path (with {name} parts), params, query (a list repeats the
+--- key), json, form or body, headers, accept, safe (may be sent again; default GET and HEAD),
+--- creates (never sent again unless surely not taken), timeout (seconds or text), attempts,
+--- max_body (bytes), redirects, file (the body goes to this path)
+---@return garner.Response|nil
+---@return garner.Error|nil
+function Client:request(opts)
+  return send(self, options.check(opts, request.SCHEMA, "client:request"), "client:request")
+end
+
+--- The schema's checked options of a verb whose path is given first: there `path` in
+--- the options is another name for `params`.
+---@param path string
+---@param opts table|nil
+---@param schema table
+---@param what string
+---@return table
+function M.path_options(path, opts, schema, what)
+  if type(path) ~= "string" then
+    errors.misuse(what .. ": the path must be a text, got " .. options.show(path))
+  end
+  opts = options.alias(opts, "path", "params", what)
+  opts = options.check(opts, schema, what)
+  opts.path = path
+  return opts
+end
+
+for _, verb in ipairs { "get", "head", "post", "put", "patch", "delete" } do
+  local what = "client:" .. verb
+  Client[verb] = function(self, path, opts)
+    opts = M.path_options(path, opts, request.SCHEMA, what)
+    if opts.method then
+      errors.misuse(what .. ": the method is " .. verb:upper())
+    end
+    opts.method = verb:upper()
+    return send(self, opts, what)
+  end
+end
+
+-- Walks, polls, downloads -----------------------------------------------------
+
+--- Walks over pages; nothing is sent before the first page is asked for.
+---@param path string
+---@param opts table items (JSON path of the list), next = { from = "nextPageToken", query =
+--- "pageToken" } | { link = "next" } | { page = "page", size = 250, first = 1 }, max_pages (10000),
+--- max_bytes, ahead (false: no page is fetched before it is asked for), resume (an error's), and
+--- what `request` takes
+---@return garner.Walk
+function Client:pages(path, opts)
+  return require("garner.pages").new(state_of(self, "client:pages"), path, opts)
+end
+
+--- Waits for many jobs with shared requests.
+---@param spec table see poll.lua
+---@param on_report fun(id: string, state: string, element: any, status: string|nil)
+---@return true|nil
+---@return garner.Error|nil
+function Client:poll(spec, on_report)
+  return require("garner.poll")(state_of(self, "client:poll"), spec, on_report)
+end
+
+local DOWNLOAD = {
+  max_body = options.integer(1), timeout = options.duration, attempts = options.integer(1),
+  redirects = options.integer(0, 20), operation = options.text, what = options.text,
+  scope = options.text, context = options.table,
+}
+
+local function check_download_url(state, url)
+  local scheme = type(url) == "string" and url:lower():match("^(https?)://[^/]")
+  if not scheme then
+    return "a download URL must start with https:// or http://"
+  elseif scheme == "http" and state.base_url:lower():find("^https:")
+    and not state.allow_http then
+    return "a download over plain http is refused (the API itself uses https)"
+  end
+  local good, why = core.url_resolve(url, url)
+  return not good and tostring(why) or nil
+end
+
+--- Downloads a file that a server named. No credential and no header of the client is
+--- sent; the file appears when it is complete.
+---@param url string http or https
+---@param path string
+---@param opts table|nil max_body (bytes), timeout, attempts, redirects
+---@return table|nil file { path, size, status, elapsed, attempts, headers }
+---@return garner.Error|nil
+function Client:download(url, path, opts)
+  local what = "client:download"
+  local state = state_of(self, what)
+  opts = options.check(opts, DOWNLOAD, what)
+  if type(path) ~= "string" or path == "" or path:find("%z") then
+    errors.misuse(what .. ": the path must be a text, got " .. options.show(path))
+  end
+  opts.method = "GET"
+  local context = request.context(opts, state)
+  local bad = check_download_url(state, url)
+  if bad then
+    return nil, errors.from_raw({
+      kind = "protocol", code = "url", message = bad, retryable = false,
+      url = type(url) == "string" and core.url_redact(url, true) or nil,
+    }, context)
+  end
+  local result, err = send_once(state, {
+    url = url, method = "GET", headers = {}, safe = true, download = true, file = path,
+    max_body = opts.max_body, timeout = opts.timeout, attempts = opts.attempts,
+    redirects = opts.redirects,
+  }, context)
+  if not result then
+    return nil, err
+  end
+  return { path = result:file() or path, size = result:size(), status = result:status(),
+    elapsed = result:elapsed(), attempts = result:attempts(),
+    headers = response.headers(result:headers()) }
+end
+
+return M

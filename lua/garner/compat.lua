@@ -1,0 +1,152 @@
+-- Owns: every difference between Lua 5.1, 5.2, 5.3, 5.4 and LuaJIT that the Lua
+-- files meet. Features are tried, versions are not compared. Must not: know
+-- anything of requests, or be needed by users.
+
+local M = {}
+
+M.unpack = table.unpack or unpack
+
+--- Packs its arguments with their count, nils included.
+---@return table packed with `n`
+M.pack = table.pack or function(...)
+  return { n = select("#", ...), ... }
+end
+
+--- The running coroutine, or nil in the main program (5.1 returns nil there,
+--- later versions a thread and true).
+---@return thread|nil
+function M.running()
+  local co, main = coroutine.running()
+  if main then
+    return nil
+  end
+  return co
+end
+
+-- Whether a pcall may have a yield below it: everywhere but in PUC 5.1.
+local function yields_across_pcall()
+  local co = coroutine.create(function()
+    return pcall(coroutine.yield, "across")
+  end)
+  local _, first = coroutine.resume(co)
+  return first == "across"
+end
+
+-- Whether the iterator of a `for` may yield: the same story.
+local function yields_in_for()
+  local rounds = 0
+  local co = coroutine.create(function()
+    for _ in coroutine.yield, "inside" do
+      rounds = rounds + 1
+    end
+  end)
+  local _, first = coroutine.resume(co)
+  return first == "inside" and rounds == 0
+end
+
+M.yields_across_pcall = yields_across_pcall()
+M.yields_in_for = yields_in_for()
+
+--- Whether the running code may yield, as far as this Lua can say: 5.1 and 5.2
+--- cannot, there a coroutine is taken to be yieldable.
+---@return boolean
+function M.yieldable()
+  local isyieldable = coroutine.isyieldable
+  if isyieldable then
+    return isyieldable()
+  end
+  return M.running() ~= nil
+end
+
+local adopt = function() end
+
+--- Lets the scheduler treat a coroutine that `guard` makes as the one it runs in.
+---@param fn fun(inner: thread)
+function M.set_adopt(fn)
+  adopt = fn
+end
+
+local function pass_on(co, ok, ...)
+  if not ok then
+    return false, (...)
+  end
+  if coroutine.status(co) == "dead" then
+    return true, ...
+  end
+  return pass_on(co, coroutine.resume(co, coroutine.yield(...)))
+end
+
+--- pcall below which code may wait, in every Lua: where pcall itself stops a
+--- yield, the function runs in a coroutine whose yields are passed on.
+---@param fn function
+---@return boolean ok
+---@return any ... results, or the error
+function M.guard(fn, ...)
+  if M.yields_across_pcall or not M.running() then
+    return pcall(fn, ...)
+  end
+  local co = coroutine.create(fn)
+  adopt(co)
+  return pass_on(co, coroutine.resume(co, ...))
+end
+
+--- Whether an uncaught error table is shown by its text (5.1's own interpreter
+--- says "error object is not a string").
+M.shows_error_tables = (function()
+  local lua52 = rawget(_G, "bit32") or table.pack or rawget(_G, "jit")
+  return lua52 ~= nil
+end)()
+
+--- Whether `for` takes a fourth, closing value (5.4).
+M.closes_for = (function()
+  local load_text = loadstring or load
+  return load_text("local x <close> = nil; return x") ~= nil
+end)()
+
+--- Closes a suspended coroutine where Lua can (5.4), so that its pending
+--- to-be-closed variables are closed.
+---@param co thread
+function M.close_coroutine(co)
+  local close = coroutine.close
+  if close and coroutine.status(co) == "suspended" then
+    close(co)
+  end
+end
+
+--- An object that calls fn when it is collected or the Lua state ends. fn must
+--- not reach the object that holds it.
+---@param fn function
+---@return any sentinel
+function M.finalizer(fn)
+  local function run()
+    pcall(fn)
+  end
+  local newproxy = rawget(_G, "newproxy")
+  if newproxy then
+    local proxy = newproxy(true)
+    getmetatable(proxy).__gc = run
+    return proxy
+  end
+  return setmetatable({}, { __gc = run })
+end
+
+--- Whether a value can be called.
+---@param v any
+---@return boolean
+function M.callable(v)
+  if type(v) == "function" then
+    return true
+  end
+  local mt = getmetatable(v)
+  return type(mt) == "table" and type(mt.__call) == "function"
+end
+
+--- Whether a value is a whole number that fits a double exactly.
+---@param v any
+---@return boolean
+function M.whole(v)
+  return type(v) == "number" and v == v and v >= -9007199254740992 and v <= 9007199254740992
+    and v % 1 == 0
+end
+
+return M

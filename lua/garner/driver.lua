@@ -1,0 +1,119 @@
+-- Owns: which driver (the way this host waits) is in use, and waiting from inside a
+-- task of the scheduler. Must not: know libcurl or requests.
+
+local compat = require "garner.compat"
+local errors = require "garner.errors"
+
+local M = {}
+
+---@class garner.Driver
+---@field wait fun(mailbox: any, deadline: number|nil) returns when mailbox:pending() > 0, at latest
+--- at the deadline (on its own clock); may return early
+---@field sleep fun(seconds: number)
+---@field now fun(): number seconds, monotonic
+---@field yieldable fun(): boolean whether waiting here yields the coroutine
+
+local host
+local inside = setmetatable({}, { __mode = "kv" }) -- coroutine -> its task
+
+-- What a task yields; anything else that a task yields is its own affair.
+M.WAIT = {}
+
+compat.set_adopt(function(inner)
+  inside[inner] = inside[compat.running()]
+end)
+
+local function load_driver(name)
+  local ok, found = pcall(require, "garner.driver." .. name)
+  if ok then
+    return found
+  end
+  if tostring(found):find("module 'garner.driver." .. name .. "' not found", 1, true) then
+    errors.misuse('garner.use: there is no driver "' .. name .. '"; drivers: block')
+  end
+  error(found, 0)
+end
+
+local function check(driver)
+  for _, name in ipairs { "wait", "sleep", "now", "yieldable" } do
+    if not compat.callable(driver[name]) then
+      errors.misuse("garner.use: a driver needs the function " .. name)
+    end
+  end
+  return driver
+end
+
+--- Chooses the driver: how this host waits.
+---@param driver string|garner.Driver a name ("block"), or a table with wait, sleep, now, yieldable
+---@return garner.Driver
+function M.use(driver)
+  if type(driver) == "string" and driver:find("^[%w_]+$") then
+    host = check(load_driver(driver))
+  elseif type(driver) == "table" then
+    host = check(driver)
+  else
+    errors.misuse("garner.use: give the name of a driver or a table")
+  end
+  return host
+end
+
+--- The host's own driver, whoever asks.
+---@return garner.Driver
+function M.host()
+  host = host or require "garner.driver.block"
+  return host
+end
+
+--- The task that the running coroutine is, if it is one and may yield here.
+---@return table|nil
+function M.task()
+  local co = compat.running()
+  local task = co and inside[co]
+  if task and compat.yieldable() then
+    return task
+  end
+  return nil
+end
+
+--- Makes a coroutine known as a task.
+---@param co thread
+---@param task table|nil
+function M.set_task(co, task)
+  inside[co] = task
+end
+
+-- Inside a task: hand the waiting over to the scheduler.
+local in_task = {
+  wait = function(mailbox, deadline)
+    coroutine.yield(M.WAIT, {
+      ready = function()
+        return mailbox:pending() > 0
+      end,
+    }, deadline)
+  end,
+  sleep = function(seconds)
+    coroutine.yield(M.WAIT, nil, M.host().now() + seconds)
+  end,
+  now = function()
+    return M.host().now()
+  end,
+  yieldable = function()
+    return true
+  end,
+}
+
+--- The driver for the running code: the host's, or inside a task of `garner.all` the
+--- scheduler's.
+---@return garner.Driver
+function M.current()
+  return M.task() and in_task or M.host()
+end
+
+--- Whether the `for` form of an iterator cannot work here (PUC 5.1, where waiting
+--- yields: inside `garner.all`, or in a host with a loop).
+---@return boolean
+function M.no_for()
+  return not compat.yields_in_for and M.current().yieldable()
+end
+
+return M

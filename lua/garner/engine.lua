@@ -1,0 +1,280 @@
+-- Owns: the one engine of this Lua state (made on first use, ended with the last
+-- client), and operations: one exchange, walk or poll with the queue of its events.
+-- Must not: know what the events mean.
+
+local compat = require "garner.compat"
+local core = require "garner.core"
+local driver = require "garner.driver"
+local errors = require "garner.errors"
+
+local M = {}
+
+local engine
+local clients = 0 -- open clients
+local wanted -- garner.engine's choice: threaded or not
+
+local function threaded()
+  local env = os.getenv "GARNER_ENGINE"
+  if env == "threaded" or env == "inline" then
+    return env == "threaded"
+  end
+  if wanted ~= nil then
+    return wanted
+  end
+  return driver.host() ~= require "garner.driver.block"
+end
+
+local function alive()
+  return engine ~= nil and not engine:is_closed()
+end
+
+--- Chooses how the engine is driven, before its first use.
+---@param opts table `thread`: true for an engine with a thread of its own, false for inline
+function M.configure(opts)
+  opts = require("garner.options").check(opts, { thread = require("garner.options").boolean },
+    "garner.engine")
+  if alive() and opts.thread ~= nil and engine:is_threaded() ~= opts.thread then
+    errors.misuse("garner.engine: the engine is already running; "
+      .. "choose before the first request, or after garner.close()")
+  end
+  wanted = opts.thread
+end
+
+--- The engine, made now if there is none.
+---@return userdata|nil
+---@return garner.Error|nil
+function M.get()
+  if alive() then
+    return engine
+  end
+  local made, raw = core.engine_new { thread = threaded() }
+  if not made then
+    return nil, errors.from_raw(raw, { operation = "start the engine" })
+  end
+  engine = made
+  return engine
+end
+
+--- The running engine, or nil.
+function M.current()
+  return alive() and engine or nil
+end
+
+--- Ends the engine: everything in flight ends as "cancelled". The next use makes a
+--- new one.
+function M.close()
+  local old = engine
+  engine, spare = nil, nil
+  if old then
+    old:close()
+  end
+end
+
+--- An engine to wait with, and what to call after: one that was made only for this
+--- is ended again.
+---@return userdata|nil
+---@return function release
+function M.borrow()
+  local had = alive()
+  local e = M.get()
+  return e, function()
+    if not had and clients == 0 then
+      M.close()
+    end
+  end
+end
+
+--- Counts a client in.
+function M.acquire()
+  clients = clients + 1
+end
+
+--- Counts a client out; the last one ends the engine.
+function M.release()
+  clients = clients - 1
+  if clients == 0 then
+    M.close()
+  end
+end
+
+-- Waiters --------------------------------------------------------------------
+
+-- A waiter is a mailbox and the operations whose events come to it. Operations are
+-- held weakly: one that nobody holds any more is cancelled by its finalizer.
+local function new_waiter(e)
+  return { engine = e, mailbox = e:mailbox_new(), operations = setmetatable({}, { __mode = "v" }) }
+end
+
+-- One request after the other does not make a mailbox each.
+local function own_waiter(e)
+  local waiter = spare
+  spare = nil
+  if waiter and waiter.engine == e then
+    return waiter
+  end
+  return new_waiter(e)
+end
+
+--- Sorts the events of a waiter into its operations' queues.
+---@param waiter table
+function M.drain(waiter)
+  while true do
+    local id, event, value = waiter.mailbox:take()
+    if not id then
+      return
+    end
+    local op = waiter.operations[id]
+    if op then
+      op.last = op.last + 1
+      op.queue[op.last] = { event, value }
+      if op.task then
+        op.task.scheduler:wake(op.task)
+      end
+    end
+  end
+end
+
+--- The waiter of a scheduler, on the engine of now.
+---@param scheduler table
+---@return table
+function M.waiter_of(scheduler)
+  local waiter = scheduler.waiter
+  if not waiter or waiter.engine ~= engine then
+    waiter = new_waiter(assert(M.get()))
+    scheduler.waiter = waiter
+  end
+  return waiter
+end
+
+-- Operations -----------------------------------------------------------------
+
+local Operation = {}
+Operation.__index = Operation
+
+--- Whether `take` would give something now.
+function Operation:ready()
+  if self.first > self.last then
+    M.drain(self.waiter)
+  end
+  return self.first <= self.last or self.finished or self.waiter.engine:is_closed()
+end
+
+--- The next event that is there: "page", "report", "progress" or "done", and its
+--- value; nothing where there is none yet.
+---@return string|nil event
+---@return any value
+function Operation:take()
+  if self.first > self.last then
+    M.drain(self.waiter)
+  end
+  if self.first > self.last then
+    if self.waiter.engine:is_closed() and not self.finished then
+      self.finished = true
+      return "done", false
+    end
+    return nil
+  end
+  local item = self.queue[self.first]
+  self.queue[self.first] = nil
+  self.first = self.first + 1
+  if item[1] == "done" then
+    self.finished = true
+    self.cell.id = nil
+    if not self.shared then
+      self.waiter.operations[self.id] = nil
+      spare = self.waiter
+    end
+  end
+  return item[1], item[2]
+end
+
+--- Waits for the next event. After "done" nothing comes.
+---@return string event
+---@return any value false where it was cancelled or the engine closed
+function Operation:next()
+  local me = compat.running() or "main"
+  if self.busy and self.busy ~= me then
+    errors.misuse("garner: two coroutines wait for the same walk or request")
+  end
+  while not self.finished do
+    local event, value = self:take()
+    if event then
+      return event, value
+    end
+    local task = driver.task()
+    self.busy = me
+    if task then
+      self.task = task
+      coroutine.yield(driver.WAIT, self)
+      self.task = nil
+    else
+      driver.host().wait(self.waiter.mailbox, nil)
+    end
+    self.busy = nil
+  end
+  if self.cancelled then
+    return "done", false
+  end
+  return "done", nil
+end
+
+--- Lets a walk fetch one more page.
+function Operation:advance()
+  if self.cell.id and not self.waiter.engine:is_closed() then
+    self.waiter.engine:advance(self.cell.id)
+  end
+end
+
+local function cancel(cell)
+  local id = cell.id
+  cell.id = nil
+  if id and not cell.engine:is_closed() then
+    cell.engine:cancel(id)
+  end
+end
+
+--- Ends the operation; nothing more comes of it.
+function Operation:cancel()
+  if not self.finished then
+    self.finished, self.cancelled = true, true
+    cancel(self.cell)
+  end
+end
+
+--- Starts an exchange, a walk or a poll.
+---@param verb string "submit", "walk" or "poll"
+---@param client userdata the core's client
+---@param request table
+---@param rules table|nil
+---@return table|nil operation
+---@return garner.Error|nil err a plain record that the caller turns into an error
+function M.start(verb, client, request, rules)
+  local e, err = M.get()
+  if not e then
+    return nil, err
+  end
+  local task = driver.task()
+  local waiter = task and M.waiter_of(task.scheduler) or own_waiter(e)
+  local ok, id, raw = pcall(e[verb], e, waiter.mailbox, client, request, rules)
+  if not ok then
+    errors.misuse("garner: " .. tostring(id))
+  elseif not id then
+    return nil, errors.from_raw(raw)
+  end
+  local cell = { engine = e, id = id }
+  local op = setmetatable({
+    waiter = waiter, cell = cell, id = id, queue = {}, first = 1, last = 0, shared = task ~= nil,
+  }, Operation)
+  if task then -- a mailbox of its own is collected with it, and cancels by itself
+    op.guard = compat.finalizer(function()
+      cancel(cell)
+    end)
+  end
+  waiter.operations[id] = op
+  return op
+end
+
+--- What the value false of a "done" event means, as a plain record.
+M.cancelled = { kind = "cancelled", code = "closed", message = "cancelled: it was closed" }
+
+return M

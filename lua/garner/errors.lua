@@ -1,0 +1,380 @@
+-- Owns: the error object (its kinds, fields and text), making it from the core's
+-- results, hiding secrets by value, and how misuse raises.
+-- Must not: send anything, or keep a secret after the error is made.
+
+local failure = require "garner.failure"
+
+local M = {}
+
+--- Every kind of error, with what `retryable` is for it unless the maker says.
+M.kinds = {
+  transport = true, timeout = true, cancelled = false, memory = false,
+  unauthenticated = false, forbidden = false, not_found = false, invalid = false,
+  throttled = true, server = true, protocol = false, too_large = false,
+  truncated = false, in_doubt = false, not_ready = true, job_failed = false,
+  hole = false, file = false,
+}
+
+--- The most of a body that an error keeps, in bytes.
+M.BODY_LIMIT = 65536
+
+local SECRET_HEADERS = {
+  ["authorization"] = true, ["proxy-authorization"] = true, ["access-token"] = true,
+  ["set-cookie"] = true, ["cookie"] = true,
+}
+
+local one_line = failure.one_line
+
+M.one_line = one_line
+M.read_body = failure.read
+M.classify = failure.classify
+
+-- Misuse ---------------------------------------------------------------------
+
+local own_folder = debug.getinfo(1, "S").source:match("^(.*[/\\])[^/\\]*$")
+local last_misuse
+
+-- The first stack level that is the user's: Lua code outside this folder. Counting
+-- levels by hand would break with every helper and every tail call in between.
+local function user_level()
+  local level = 3
+  while true do
+    local info = debug.getinfo(level, "S")
+    if not info then
+      return nil
+    end
+    local lua = info.what ~= "C" and info.what ~= "tail"
+    if lua and not (own_folder and info.source:sub(1, #own_folder) == own_folder) then
+      return level
+    end
+    level = level + 1
+  end
+end
+
+--- Where the user's own code is: "script.lua:12: ", or nothing where unknown.
+---@return string
+function M.where()
+  local level = user_level()
+  local info = level and debug.getinfo(level - 1, "Sl")
+  if info and info.currentline > 0 then
+    return info.short_src .. ":" .. info.currentline .. ": "
+  end
+  return ""
+end
+
+--- Raises a plain text error at the user's own line: for wrong arguments and bad
+--- configuration.
+---@param message string
+function M.misuse(message)
+  last_misuse = M.where() .. message
+  error(last_misuse, 0)
+end
+
+--- Whether a raised value is what `misuse` raised last (garner.main tells usage
+--- errors from other ones by this).
+---@param value any
+---@return boolean
+function M.is_misuse(value)
+  return last_misuse ~= nil and value == last_misuse
+end
+
+-- Secrets --------------------------------------------------------------------
+
+local function plain_pattern(text)
+  return (text:gsub("%W", "%%%0"))
+end
+
+--- Hides every given secret in a text, and anything that follows "Bearer".
+---@param text string
+---@param secrets string[]|nil
+---@return string
+function M.redact(text, secrets)
+  for _, secret in ipairs(secrets or {}) do
+    if #secret > 0 and text:find(secret, 1, true) then
+      text = text:gsub(plain_pattern(secret), "***")
+    end
+  end
+  text = text:gsub("([Bb][Ee][Aa][Rr][Ee][Rr]%s+)([%w%-%._~%+/=]+)", function(word, token)
+    return #token >= 12 and word .. "***" or nil
+  end)
+  return text
+end
+
+local function redact_deep(value, secrets, depth)
+  if type(value) == "string" then
+    return M.redact(value, secrets)
+  end
+  if type(value) ~= "table" or depth > 32 then
+    return value
+  end
+  local out = {}
+  for k, v in pairs(value) do
+    out[redact_deep(k, secrets, depth + 1)] = redact_deep(v, secrets, depth + 1)
+  end
+  return setmetatable(out, getmetatable(value))
+end
+
+-- The object -----------------------------------------------------------------
+
+---@class garner.Error
+---@field kind string see design: transport, timeout, cancelled, ... hole
+---@field message string the server's own words where there are some
+---@field status integer|nil HTTP status
+---@field code string stable text: "connect", "INVALID_ARGUMENT", "404"
+---@field rpc_code integer|nil google.rpc.Code
+---@field reason string|nil google.rpc.ErrorInfo
+---@field domain string|nil google.rpc.ErrorInfo
+---@field metadata table|nil google.rpc.ErrorInfo
+---@field details table[]|nil whole objects, as the server sent them
+---@field messages string[] every message of the body
+---@field request_id string|nil
+---@field headers table|nil as in a response
+---@field body string|nil the first 64 KiB
+---@field retryable boolean whether sending it again could help
+---@field retry_after number|nil seconds
+---@field attempts table[] { status, code, waited, why, elapsed }
+---@field url string|nil without secrets
+---@field service string|nil the vendor's name
+---@field operation string|nil what was being done
+local Error = {}
+
+local function attempt_count(err)
+  return type(err.attempts) == "table" and #err.attempts or 0
+end
+
+local function to_text(err)
+  local parts = {}
+  local function add(text)
+    parts[#parts + 1] = text
+  end
+  add(err.kind)
+  if err.status then
+    add("HTTP " .. err.status)
+  end
+  if err.code and err.code ~= err.kind and err.code ~= tostring(err.status) then
+    add(err.code)
+  end
+  if err.request_id then
+    add("request id " .. err.request_id)
+  end
+  if attempt_count(err) > 1 then
+    add(attempt_count(err) .. " attempts")
+  end
+  local head = err.service or ""
+  if err.operation then
+    head = (head ~= "" and head .. " " or "") .. err.operation
+  end
+  head = head ~= "" and head .. ": " or ""
+  if err.url then
+    local place = (err.method and err.method .. " " or "") .. err.url:gsub("[?#].*$", "")
+    head = head .. place .. ": "
+  end
+  return one_line(head .. err.message .. " (" .. table.concat(parts, ", ") .. ")", 2000)
+end
+
+local methods = {}
+
+--- The first of the error's details of a type.
+---@param name string "google.rpc.BadRequest" (or its last part)
+---@return table|nil
+function methods.detail(err, name)
+  for _, detail in ipairs(err.details or {}) do
+    local tag = failure.type_name(detail)
+    if tag and (tag == name or tag:match("[^%.]*$") == name) then
+      return detail
+    end
+  end
+  return nil
+end
+
+Error.__index = methods
+Error.__name = "garner.Error"
+Error.__tostring = to_text
+Error.__concat = function(a, b)
+  return tostring(a) .. tostring(b)
+end
+
+--- Makes an error object.
+---@param fields table `kind` and `message`, and any field of the class
+---@return garner.Error
+function M.new(fields)
+  if M.kinds[fields.kind] == nil then
+    error("errors.new: unknown kind " .. tostring(fields.kind), 2)
+  end
+  local err = {}
+  for k, v in pairs(fields) do
+    err[k] = v
+  end
+  err.message = one_line(tostring(err.message or err.kind), 1000)
+  err.code = tostring(err.code or err.kind)
+  err.messages = err.messages or { err.message }
+  err.attempts = type(err.attempts) == "table" and err.attempts or {}
+  if err.retryable == nil then
+    err.retryable = M.kinds[err.kind]
+  end
+  return setmetatable(err, Error)
+end
+
+--- Whether a value is an error object (of a kind, if given).
+---@param value any
+---@param kind string|nil
+---@return boolean
+function M.is(value, kind)
+  return type(value) == "table" and getmetatable(value) == Error
+    and (kind == nil or value.kind == kind)
+end
+
+--- Raises an error object from a place that cannot return it (an iterator). Where
+--- an uncaught table would be shown as nothing useful (nginx, PUC 5.1) its text is
+--- logged first.
+---@param err any
+---@param log nil|fun(level: string, event: string, fields: table) the client's
+function M.raise(err, log)
+  if M.is(err) and not M.quiet_raise then
+    local compat = require "garner.compat"
+    if rawget(_G, "ngx") or not compat.shows_error_tables then
+      log = log or require("garner.log").default()
+      log("error", "raised", { error = tostring(err) })
+    end
+  end
+  error(err, 0)
+end
+
+-- Kinds that the core gives to a plain HTTP failure: the body may say more.
+local REFINED = { invalid = true, forbidden = true, server = true, not_found = true }
+
+local function add_help(fields, context)
+  if fields.kind == "forbidden" and context.scope then
+    fields.message = fields.message .. " (this needs the scope " .. context.scope .. ")"
+    fields.scope = context.scope
+  elseif fields.kind == "not_found" and context.what then
+    fields.message = context.what .. ": " .. fields.message
+    fields.what = context.what
+  elseif fields.kind == "in_doubt" and context.in_doubt then
+    fields.message = fields.message .. " (" .. context.in_doubt .. ")"
+  end
+end
+
+local ID_HEADERS = { "x-request-id", "request-id", "x-goog-request-id", "x-amzn-requestid",
+  "x-correlation-id", "x-trace-id" }
+
+--- The request id that a server gave, from the usual headers.
+---@param header fun(name: string): string|nil
+---@return string|nil
+function M.request_id(header)
+  for _, name in ipairs(ID_HEADERS) do
+    local id = header(name)
+    if type(id) == "string" and id ~= "" then
+      return one_line(id, 200)
+    end
+  end
+  return nil
+end
+
+local function safe_headers(list, secrets)
+  local out = {}
+  for i, pair in ipairs(list or {}) do
+    local name, value = pair[1], pair[2]
+    local lower = name:lower()
+    if SECRET_HEADERS[lower] then
+      value = "***"
+    elseif lower == "location" or lower == "content-location" then
+      value = value:gsub("%?.*$", "?...")
+    end
+    out[i] = { name, M.redact(value, secrets) }
+  end
+  return require("garner.response").headers(out)
+end
+
+local function finish(fields, context)
+  local secrets = context.secrets and context.secrets() or nil
+  add_help(fields, context)
+  fields.service, fields.operation = context.service, context.operation
+  fields.method = context.method
+  fields.cause = M.is(context.cause) and context.cause or nil
+  for _, name in ipairs { "message", "body", "url", "request_id", "operation", "code", "reason" } do
+    if type(fields[name]) == "string" then
+      fields[name] = M.redact(fields[name], secrets)
+    end
+  end
+  for _, name in ipairs { "messages", "details", "metadata" } do
+    if fields[name] then
+      fields[name] = redact_deep(fields[name], secrets, 0)
+    end
+  end
+  return M.new(fields)
+end
+
+--- An error from the core's plain record (what `submit` gives, or a result's).
+---@param raw table { kind, code, message, status, retry_after, retryable, url, attempts }
+---@param context table|nil operation, method, secrets (function), scope, what
+---@return garner.Error
+function M.from_raw(raw, context)
+  local attempts = type(raw.attempts) == "table" and raw.attempts or nil
+  return finish({
+    kind = M.kinds[raw.kind] ~= nil and raw.kind or "protocol",
+    code = raw.code and raw.code ~= "" and raw.code or nil,
+    message = raw.message and raw.message ~= "" and raw.message or raw.kind,
+    status = raw.status ~= 0 and raw.status or nil,
+    retry_after = raw.retry_after, retryable = raw.retryable, url = raw.url, attempts = attempts,
+  }, context or {})
+end
+
+local function retryable(kind, status, raw)
+  if kind == "server" then
+    return status == 500 or status == 502 or status == 503 or status == 504
+  end
+  if raw and raw.kind == kind and raw.retryable ~= nil then
+    return raw.retryable
+  end
+  return M.kinds[kind]
+end
+
+--- An error from a result of the core: its own error, refined by what the body of
+--- the answer says.
+---@param result userdata
+---@param context table|nil operation, method, secrets (function), scope, what
+---@return garner.Error
+function M.from_result(result, context)
+  context = context or {}
+  local raw, status = result:error(), result:status()
+  if not status or status == 0 then
+    local fields = raw or { kind = "protocol", message = "no answer" }
+    fields.attempts, fields.url = result:attempts(), fields.url or result:url()
+    return M.from_raw(fields, context)
+  end
+  local secrets = context.secrets and context.secrets() or nil
+  local body = result:body() or ""
+  local failed = status >= 400
+  local info = failure.read(failed and body or "", result:header("content-type"))
+  local kind = raw and raw.kind or failure.classify(status, info)
+  if failed and REFINED[kind] then
+    kind = failure.classify(status, info)
+  end
+  local own = raw and not failed or kind == "in_doubt" or (raw and not REFINED[raw.kind]
+    and raw.kind ~= "throttled" and raw.kind ~= "unauthenticated")
+  local message = failed and failure.message(status, info) or nil
+  if own and raw and raw.message and raw.message ~= "" then
+    message = raw.message .. (#info.messages > 0 and ": " .. message or "")
+  end
+  return finish({
+    kind = kind,
+    message = message or (raw and raw.message) or failure.status_text(status),
+    status = status,
+    code = info.code or (own and raw and raw.code) or tostring(status),
+    rpc_code = info.rpc_code, reason = info.reason, domain = info.domain,
+    metadata = info.metadata, details = info.details,
+    messages = #info.messages > 0 and info.messages or nil,
+    request_id = M.request_id(function(name)
+      return result:header(name)
+    end) or info.request_id,
+    headers = safe_headers(result:headers(), secrets),
+    body = body:sub(1, M.BODY_LIMIT),
+    retryable = retryable(kind, status, raw),
+    retry_after = raw and raw.retry_after or info.retry_after,
+    attempts = result:attempts(),
+    url = result:url(),
+  }, context)
+end
+
+return M

@@ -1,0 +1,118 @@
+-- Owns: where log events go (stderr, ngx.log, a user's function), which levels are
+-- shown, and that no secret is in them.
+-- Must not: raise because of a user's broken log function more than once per call.
+
+local compat = require "garner.compat"
+local errors = require "garner.errors"
+
+local M = {}
+
+local LEVELS = { error = 1, warn = 2, info = 3, debug = 4 }
+local NGX_LEVELS = { error = "ERR", warn = "WARN", info = "INFO", debug = "DEBUG" }
+
+--- The levels, worst first.
+M.levels = { "error", "warn", "info", "debug" }
+
+local function sorted_names(fields)
+  local names = {}
+  for name in pairs(fields or {}) do
+    names[#names + 1] = tostring(name)
+  end
+  table.sort(names)
+  return names
+end
+
+local function show(value)
+  local text = errors.one_line(tostring(value), 1000)
+  if text == "" or text:find('[%s"=]') then
+    return '"' .. text:gsub('[\\"]', "\\%0") .. '"'
+  end
+  return text
+end
+
+--- One event as one line: "garner warn throttled status=429 waited=1.5".
+---@param level string
+---@param event string
+---@param fields table|nil
+---@return string
+function M.line(level, event, fields)
+  local parts = { "garner", level, event }
+  for _, name in ipairs(sorted_names(fields)) do
+    parts[#parts + 1] = name .. "=" .. show(fields[name])
+  end
+  return table.concat(parts, " ")
+end
+
+local function write(level, event, fields)
+  local line = M.line(level, event, fields)
+  local ngx = rawget(_G, "ngx")
+  if ngx and ngx.log then
+    ngx.log(ngx[NGX_LEVELS[level]], line)
+  else
+    io.stderr:write(line, "\n")
+  end
+end
+
+local function redacted(fields, secrets)
+  local out = {}
+  for name, value in pairs(fields or {}) do
+    out[name] = type(value) == "string" and errors.redact(value, secrets)
+      or errors.is(value) and errors.redact(tostring(value), secrets) or value
+  end
+  return out
+end
+
+local function setting(option)
+  local env = os.getenv "GARNER_LOG"
+  if env and env ~= "" then
+    env = env:lower()
+    if LEVELS[env] then
+      return LEVELS[env]
+    elseif env == "off" or env == "false" or env == "none" then
+      return 0
+    end
+  end
+  if option == false then
+    return 0
+  elseif type(option) == "string" then
+    return LEVELS[option]
+  end
+  return LEVELS.warn
+end
+
+--- Whether a value is a good `log` option, for option tables.
+---@return any|nil value
+---@return string|nil message
+function M.option(value)
+  if value == false or value == true or LEVELS[value] or compat.callable(value) then
+    return value
+  end
+  return nil, 'must be "error", "warn", "info", "debug", false or a function(level, event, fields)'
+end
+
+--- Makes a log function.
+---@param option string|boolean|function|nil level to show (default "warn"), false for none, or a
+--- function(level, event, fields) that gets every event; GARNER_LOG overrides a level
+---@param secrets nil|fun(): string[] what to hide, by value
+---@return fun(level: string, event: string, fields: table|nil)
+---@return integer shown 0 (none) to 4 (debug), so that callers need not make fields in vain
+function M.new(option, secrets)
+  local sink, shown = write, LEVELS.debug
+  if compat.callable(option) then
+    sink = option
+  else
+    shown = setting(option)
+  end
+  return function(level, event, fields)
+    if LEVELS[level] <= shown then
+      sink(level, event, redacted(fields, secrets and secrets()))
+    end
+  end, shown
+end
+
+--- The log function of what belongs to no client.
+function M.default()
+  return (M.new(nil))
+end
+
+return M

@@ -1,0 +1,87 @@
+-- Owns what a pull is going to do, said before any request: the resolved
+-- range, zone, edges, windows, the least number of requests, the time they
+-- take at the documented rate, and what lies past the vendor's retention.
+-- It must not ask anything of a server.
+
+local time = require "garner.time"
+
+local M = {}
+
+---@class garner.plan
+---@field name string what is pulled
+---@field from string
+---@field to string exclusive
+---@field zone string
+---@field edges string which ends of a window the API includes
+---@field windows { index: number, from: string, to: string, event: string|nil }[]
+---@field requests number the least number of requests
+---@field seconds number|nil worst-case time for them at the documented rate; nil without one
+---@field past_retention number[] indexes of windows older than the vendor keeps data
+---@field notes string[]
+local Plan = {}
+Plan.__index = Plan
+
+local function duration(seconds)
+  if seconds < 120 then return ("%.0f s"):format(seconds) end
+  if seconds < 7200 then return ("%.0f min"):format(seconds / 60) end
+  return ("%.1f h"):format(seconds / 3600)
+end
+
+function Plan:__tostring()
+  local lines = {
+    ("%s: %s .. %s"):format(self.name, self.from, self.to),
+    ("  zone %s, edges %s"):format(self.zone, self.edges),
+    ("  %d window%s, at least %d request%s"):format(#self.windows,
+      #self.windows == 1 and "" or "s", self.requests, self.requests == 1 and "" or "s"),
+    self.seconds
+      and ("  at most %s for these at the documented rate"):format(duration(self.seconds))
+      or "  the API documents no rate limit",
+  }
+  if self.past_retention[1] then
+    lines[#lines + 1] = ("  %d window%s older than the %s that the data is kept (retention = %q)")
+      :format(#self.past_retention, #self.past_retention == 1 and " is" or "s are",
+        duration(self.retention), self.on_retention)
+  end
+  for _, note in ipairs(self.notes) do lines[#lines + 1] = "  " .. note end
+  for _, window in ipairs(self.windows) do
+    local span = window.from == window.to and window.from or window.from .. " .. " .. window.to
+    lines[#lines + 1] = ("  %3d  %s%s"):format(window.index, span,
+      window.event and "  " .. window.event or "")
+  end
+  return table.concat(lines, "\n")
+end
+
+---Is the window wholly older than what the vendor keeps?
+---@param window table
+---@param retention number|nil seconds
+---@param now number epoch
+---@return boolean
+function M.is_past(window, retention, now)
+  return retention ~= nil and window.to <= now - retention
+end
+
+---@param source garner.pull.source
+---@return garner.plan
+function M.new(source)
+  local windows, past = {}, {}
+  local now = source.now or time.now()
+  for index, window in ipairs(source.windows) do
+    windows[index] = {
+      index = index, from = window.from_text, to = window.to_text, event = window.event,
+    }
+    if M.is_past(window, source.retention, now) then past[#past + 1] = index end
+  end
+  local requests = #windows * (source.requests_per_window or 1)
+  local seconds
+  if source.rate then
+    seconds = math.max(0, requests - (source.rate.burst or 1)) / source.rate.per_second
+  end
+  return setmetatable({
+    name = source.name, from = source.from_text, to = source.to_text, zone = source.zone_name,
+    edges = source.edges, windows = windows, requests = requests, seconds = seconds,
+    past_retention = past, retention = source.retention,
+    on_retention = source.on_retention or "warn", notes = source.notes or {},
+  }, Plan)
+end
+
+return M

@@ -1,0 +1,191 @@
+-- Owns: waiting for many jobs with shared requests: templates for the core's poller,
+-- its events for the caller. Must not: know any API or make jobs.
+
+local client = require "garner.client"
+local compat = require "garner.compat"
+local core = require "garner.core"
+local errors = require "garner.errors"
+local options = require "garner.options"
+local request = require "garner.request"
+local response = require "garner.response"
+
+local WHAT = "client:poll"
+
+local STATES = { done = true, failed = true, running = true }
+
+local function states(value)
+  for status, state in pairs(type(value) == "table" and value or { "" }) do
+    if not (type(status) == "string" or compat.whole(status)) or not STATES[state] then
+      return nil, 'must map the server\'s words to "done", "failed" or "running"'
+    end
+  end
+  return value
+end
+
+local SCHEMA = request.extend {
+  ids = options.table, items = options.text, id = options.text, status = options.text,
+  uri = options.text, states = states, batch = options.integer(1, 10000),
+  body_key = options.text, query_key = options.text, first = options.duration,
+  factor = options.positive, cap = options.duration, timeout = options.duration,
+  on_progress = options.callable, handle = options.table,
+}
+
+-- Ids in the order given, once each, with their JSON encoded once for all polls.
+local function fragments(spec, codec)
+  local out, seen = {}, {}
+  for i, entry in ipairs(spec.ids) do
+    local id = type(entry) == "table" and entry.id or entry
+    if type(id) ~= "string" or id == "" then
+      errors.misuse(WHAT .. ": ids[" .. i .. "] has no id")
+    end
+    if not seen[id] then
+      seen[id] = true
+      local value = type(entry) == "table" and entry.json or { id = id }
+      out[#out + 1] = { id = id,
+        fragment = spec.body_key and request.encode(value, codec, WHAT) or nil }
+    end
+  end
+  if #out == 0 then
+    errors.misuse(WHAT .. ": ids is empty")
+  end
+  return out
+end
+
+local function rules_of(spec, codec)
+  if (spec.body_key == nil) == (spec.query_key == nil) then
+    errors.misuse(WHAT .. ": give body_key (many ids in one POST) or query_key (one GET per id)")
+  elseif spec.body_key and not spec.items then
+    errors.misuse(WHAT .. ": body_key needs items, the JSON path of the list in the answer")
+  end
+  local rules = {
+    ids = fragments(spec, codec), items = spec.items, id = spec.id, status = spec.status,
+    uri = spec.uri, states = spec.states, batch = spec.batch, query = spec.query_key,
+    first = spec.first, factor = spec.factor, cap = spec.cap, timeout = spec.timeout or 1800,
+  }
+  if spec.body_key then
+    rules.prefix = "{" .. request.encode(spec.body_key, nil, WHAT) .. ":["
+    rules.suffix = "]}"
+  end
+  return rules
+end
+
+local function status_text(element, path)
+  local value = response.pick(element, path)
+  if compat.whole(value) then
+    return string.format("%.0f", value)
+  end
+  return value ~= nil and tostring(value) or nil
+end
+
+-- Ends the poll before an error of the user's function goes on its way.
+local function call(op, fn, ...)
+  local ok, why = compat.guard(fn, ...)
+  if not ok then
+    op:cancel()
+    error(why, 0)
+  end
+end
+
+local function on_report_event(p, op, result)
+  local element = result:json()
+  local id, state = result:id(), result:state()
+  local status = status_text(element, p.spec.status)
+  if state == "done" or state == "failed" then
+    p.left[id] = nil
+  elseif state == "unknown" and not p.warned[status or ""] then
+    p.warned[status or ""] = true
+    p.state.log("warn", "unknown_status", { id = id, status = status or "none" })
+  end
+  call(op, p.on_report, id, state, element, status)
+end
+
+-- The rules for what is left, in what is left of the time.
+local function remaining(p)
+  local rules = {}
+  for name, value in pairs(p.rules) do
+    rules[name] = value
+  end
+  rules.ids = {}
+  for _, entry in ipairs(p.rules.ids) do
+    if p.left[entry.id] then
+      rules.ids[#rules.ids + 1] = entry
+    end
+  end
+  rules.timeout = math.max(0.001, p.deadline - core.now())
+  return rules
+end
+
+local function run(p)
+  local rules = remaining(p)
+  if #rules.ids == 0 then
+    return true
+  end
+  local op, err = client.start(p.state, "poll", p.request, rules)
+  if not op then
+    return nil, err
+  end
+  if p.spec.handle then
+    p.spec.handle.cancel = function()
+      op:cancel()
+    end
+  end
+  while true do
+    local event, value = op:next()
+    if event == "report" then
+      on_report_event(p, op, value)
+    elseif event == "progress" then
+      if p.spec.on_progress then
+        call(op, p.spec.on_progress, value)
+      end
+    elseif value == nil then
+      return true
+    else
+      return nil, client.failure(value, p.context)
+    end
+  end
+end
+
+--- Asks for the state of many jobs until each has ended. An error raised by a function
+--- of the caller cancels the poll and reaches the caller.
+---@param state table the client's
+---@param spec table `method`, `path`, `query`, ... as for a request; `ids` = list of { id =, json =
+--- what one id is in the body }; `body_key` (many ids in one POST: { body_key: [...] }, at most
+--- `batch`, 100) or `query_key` (one GET per id); JSON paths `items`, `id`, `status`, `uri`;
+--- `states` = { SERVER_WORD = "done" | "failed" | "running" }; `first` (1 s), `factor` (1.5), `cap`
+--- (20 s), `timeout` (30 min); `on_progress` = function({ pending, done, polls }); `handle` = a
+--- table that gets a function `cancel`
+---@param on_report fun(id: string, state: string, element: any, status: string|nil) once per job
+--- that ended; at the timeout also for those that did not, with "running" or "unknown"
+---@return true|nil
+---@return garner.Error|nil err kind "timeout", code "job", where some did not end
+return function(state, spec, on_report)
+  spec = options.check(spec, SCHEMA, WHAT)
+  if not compat.callable(on_report) then
+    errors.misuse(WHAT .. ": on_report must be a function, got " .. options.show(on_report))
+  end
+  for _, name in ipairs { "path", "ids", "status", "states" } do
+    if not spec[name] then
+      errors.misuse(WHAT .. ": " .. name .. " is missing")
+    end
+  end
+  local rules = rules_of(spec, state.codec)
+  local job_timeout = spec.timeout
+  spec.timeout = nil -- the jobs', not that of one request
+  spec.method = spec.method or (spec.body_key and "POST" or "GET")
+  spec.safe = true
+  local core_request, context = request.build(state, spec, WHAT)
+  if spec.body_key then
+    core_request.headers[#core_request.headers + 1] = { "Content-Type", "application/json" }
+  end
+  local p = {
+    state = state, spec = spec, on_report = on_report, rules = rules, request = core_request,
+    context = context, deadline = core.now() + (job_timeout or rules.timeout), left = {},
+    warned = {},
+  }
+  for _, entry in ipairs(rules.ids) do
+    p.left[entry.id] = true
+  end
+  return client.with_token(state, function()
+    return run(p)
+  end)
+end

@@ -1,0 +1,80 @@
+-- Owns one downloadable part of a job: its status in both spellings, its
+-- error, its download. It must not poll: the job does.
+
+local errors = require "garner.errors"
+
+local M = {}
+
+---@class garner.report
+---@field id? string the vendor's id; nil if the create failed
+---@field event_id? string the event it is about, which the vendor does not return
+---@field dimension? string friendly name, or the vendor's own where that is unknown
+---@field group_by? string[] friendly names
+---@field status string friendly, or the vendor's own text where that is unknown
+---@field uri? string the download link; opaque, may expire
+---@field error_info? table reason, domain, metadata, as the vendor sent them
+---@field err? garner.Error why there is nothing to download
+---@field raw? table the vendor's untouched object
+---@field state string running, done, failed, unknown or lost; internal
+local Report = {}
+Report.__index = Report
+
+function Report:__tostring()
+  return ("report %s: %s"):format(M.name(self), tostring(self.status))
+end
+
+---@param fields table
+---@return garner.report
+function M.new(fields)
+  return setmetatable(fields, Report)
+end
+
+---What a report is called in messages.
+---@param report garner.report
+---@return string
+function M.name(report)
+  local name = report.dimension or report.event or report.id or "?"
+  if report.event_id then name = name .. " of event " .. report.event_id end
+  return name
+end
+
+---Is there something to download?
+---@return boolean
+function Report:ready()
+  return self.state == "done" and type(self.uri) == "string" and self.uri ~= ""
+end
+
+---Ended one way or the other?
+---@return boolean
+function Report:ended()
+  return self:ready() or self.state == "failed" or self.state == "lost"
+end
+
+---Downloads the file. It appears under its name only when it is whole, and
+---replaces what was there. Neither the credential nor a header of the client
+---is sent to the file host.
+---@param path string
+---@param options? table timeout, max_body
+---@return { path: string, size: number }|nil
+---@return garner.Error|nil
+function Report:download(path, options)
+  if type(path) ~= "string" or path == "" then errors.misuse "download: a file name expected" end
+  if not self:ready() then
+    return nil, self.err or errors.new { kind = "not_ready",
+      message = ("report %s is %s; wait for its job first"):format(M.name(self),
+        tostring(self.status)) }
+  end
+  local file, err = self.client:download(self.uri, path, options)
+  if not file then
+    err.download = true
+    if err.status == 403 or err.status == 404 or err.status == 410 then
+      err.message = err.message
+        .. " (the link may have expired; the job's status() asks for a new one)"
+    end
+    return nil, err
+  end
+  self.file = file
+  return file
+end
+
+return M

@@ -1,0 +1,229 @@
+-- Owns: checking what a user asks for and making the core's request and the context
+-- for its errors out of it. Must not: send it.
+
+local compat = require "garner.compat"
+local errors = require "garner.errors"
+local options = require "garner.options"
+
+local M = {}
+
+local NONE = {}
+
+local METHODS = { GET = true, HEAD = true, POST = true, PUT = true, PATCH = true, DELETE = true,
+  OPTIONS = true }
+
+local function method(value)
+  if type(value) == "string" and METHODS[value:upper()] then
+    return value:upper()
+  end
+  return nil, "must be GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS, got " .. options.show(value)
+end
+
+--- Rules for the options of one request; verbs add their own.
+M.SCHEMA = {
+  method = method, path = options.text, params = options.table, query = options.table,
+  json = options.any, form = options.table, headers = options.table,
+  body = function(value)
+    if type(value) == "string" then
+      return value
+    end
+    return nil, "must be a text; for a table use json or form"
+  end,
+  safe = options.boolean, creates = options.boolean, timeout = options.duration,
+  accept = options.text, attempts = options.integer(1), max_body = options.integer(1),
+  redirects = options.integer(0, 20), file = options.text,
+  operation = options.text, what = options.text, scope = options.text, context = options.table,
+}
+
+--- The schema with further names.
+---@param more table
+---@return table
+function M.extend(more)
+  local schema = {}
+  for name, rule in pairs(M.SCHEMA) do
+    schema[name] = rule
+  end
+  for name, rule in pairs(more) do
+    schema[name] = rule
+  end
+  return schema
+end
+
+local function bad_value(value)
+  local kind = type(value)
+  if kind == "number" then
+    return (value ~= value or value == math.huge or value == -math.huge) and "is not finite"
+  end
+  return kind ~= "string" and kind ~= "boolean" and "is a " .. kind
+end
+
+local function check_map(map, what, lists)
+  for name, value in pairs(map) do
+    if type(name) ~= "string" or name == "" then
+      errors.misuse(what .. ": names must be texts, got " .. options.show(name))
+    end
+    if lists and type(value) == "table" then
+      for key, item in pairs(value) do
+        local why = type(key) ~= "number" and "is a table, not a list" or bad_value(item)
+        if why then
+          errors.misuse(what .. ": " .. name .. " " .. why)
+        end
+      end
+    else
+      local why = bad_value(value)
+      if why then
+        errors.misuse(what .. ": " .. name .. " " .. why)
+      end
+    end
+  end
+end
+
+local function escape(text)
+  return (text:gsub("[^%w%-%._~]", function(c)
+    return string.format("%%%02X", c:byte())
+  end))
+end
+
+local function plain(value)
+  if compat.whole(value) then
+    return string.format("%.0f", value)
+  end
+  return tostring(value)
+end
+
+local function form_body(form, what)
+  check_map(form, what .. ": form", true)
+  local names, out = {}, {}
+  for name in pairs(form) do
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    local values = form[name]
+    for _, value in ipairs(type(values) == "table" and values or { values }) do
+      out[#out + 1] = escape(name) .. "=" .. escape(plain(value))
+    end
+  end
+  return table.concat(out, "&")
+end
+
+--- Checks headers and gives them as a list sorted by name, values as text.
+---@param headers table<string, string|number>
+---@param what string
+---@return table[]
+function M.headers(headers, what)
+  local list = {}
+  for name, value in pairs(headers) do
+    if type(name) ~= "string" or not name:find("^[%w!#$%%&'*+%-.^_`|~]+$") then
+      errors.misuse(what .. ": not a header's name: " .. options.show(name))
+    end
+    if type(value) == "number" then
+      value = plain(value)
+    end
+    if type(value) ~= "string" then
+      errors.misuse(what .. ": the header " .. name .. " must be a text, got a " .. type(value))
+    elseif value:gsub("\t", ""):find("%c") then
+      errors.misuse(what .. ": the header " .. name .. " has a control character in it "
+        .. "(CR, LF and NUL would let it add headers)")
+    end
+    list[#list + 1] = { name, value }
+  end
+  table.sort(list, function(a, b)
+    return a[1] < b[1]
+  end)
+  return list
+end
+
+--- Encodes a value as JSON with the client's codec; what cannot be encoded raises.
+---@param value any
+---@param codec string|nil
+---@param what string
+---@return string
+function M.encode(value, codec, what)
+  local text, why
+  if codec == "cjson" then
+    local ok, got = pcall(require("cjson").encode, value)
+    text, why = ok and got or nil, got
+  else
+    text, why = require("garner.json").encode(value)
+  end
+  if not text then
+    errors.misuse(what .. ": json: " .. tostring(why))
+  end
+  return text
+end
+
+local function body_of(opts, codec, what)
+  local json, form, body = opts.json, opts.form, opts.body
+  local count = (json ~= nil and 1 or 0) + (form and 1 or 0) + (body and 1 or 0)
+  if count > 1 then
+    errors.misuse(what .. ": give one of json, form and body, not both")
+  elseif json ~= nil then
+    return M.encode(json, codec, what), "application/json"
+  elseif form then
+    return form_body(form, what), "application/x-www-form-urlencoded"
+  end
+  return body
+end
+
+local function has_header(list, name)
+  for _, pair in ipairs(list) do
+    if pair[1]:lower() == name then
+      return true
+    end
+  end
+  return false
+end
+
+local function context_of(opts, state)
+  local given = opts.context or NONE
+  return {
+    method = opts.method, service = given.service or state.name,
+    operation = opts.operation or given.operation, what = opts.what or given.what,
+    scope = opts.scope or given.scope or state.scope, secrets = state.secrets,
+  }
+end
+
+--- Makes the core's request. Wrong arguments raise at the caller's line.
+---@param state table of the client: base_url, secrets, name, scope, codec
+---@param opts table checked against the schema
+---@param what string
+---@return table request
+---@return table context for errors
+function M.build(state, opts, what)
+  opts.method = opts.method or "GET"
+  if opts.query then
+    check_map(opts.query, what .. ": query", true)
+  end
+  if opts.params then
+    check_map(opts.params, what .. ": params", false)
+  end
+  if opts.safe and opts.creates then
+    errors.misuse(what .. ": a request that creates something is not safe to send twice")
+  end
+  local body, content_type = body_of(opts, state.codec, what)
+  if body and (opts.method == "GET" or opts.method == "HEAD") then
+    errors.misuse(what .. ": a " .. opts.method .. " request carries no body")
+  end
+  local headers = opts.headers and M.headers(opts.headers, what) or {}
+  if not has_header(headers, "accept") then
+    headers[#headers + 1] = { "Accept", opts.accept or "application/json" }
+  end
+  if content_type and not has_header(headers, "content-type") then
+    headers[#headers + 1] = { "Content-Type", content_type }
+  end
+  local url, why = state.core:url_build(opts.path or "", opts.params or NONE,
+    opts.query or NONE)
+  if not url then
+    errors.misuse(what .. ": " .. tostring(why))
+  end
+  return {
+    url = url, method = opts.method, headers = headers, body = body, safe = opts.safe,
+    creates = opts.creates, timeout = opts.timeout, attempts = opts.attempts,
+    max_body = opts.max_body, redirects = opts.redirects, file = opts.file,
+  }, context_of(opts, state)
+end
+
+M.context = context_of
+
+return M

@@ -1,0 +1,204 @@
+-- Owns: the response a user sees (`res`): headers without case, the lazy body,
+-- strict JSON. Must not: decide what is an error, or keep a credential.
+
+local errors = require "garner.errors"
+
+local M = {}
+
+-- Headers --------------------------------------------------------------------
+
+local order = setmetatable({}, { __mode = "k" })
+
+local header_methods = {}
+
+--- Every value of a header, in the order of the wire.
+---@param name string any case
+---@return string[]
+function header_methods.all(headers, name)
+  local out, lower = {}, name:lower()
+  for _, pair in ipairs(order[headers]) do
+    if pair[1]:lower() == lower then
+      out[#out + 1] = pair[2]
+    end
+  end
+  return out
+end
+
+--- Walks over name and value in the order of the wire, duplicates included.
+---@return fun(): string|nil, string|nil
+function header_methods.each(headers)
+  local list, i = order[headers], 0
+  return function()
+    i = i + 1
+    if list[i] then
+      return list[i][1], list[i][2]
+    end
+  end
+end
+
+local Headers = {
+  __index = function(headers, name)
+    if type(name) ~= "string" then
+      return nil
+    end
+    return rawget(headers, name:lower()) or header_methods[name]
+  end,
+}
+
+--- A table of headers from the wire's list of { name, value }: keys are lower case
+--- (so `pairs` works in every Lua), lookups ignore case, duplicates are joined with
+--- ", " and kept apart for `all` and `each`.
+---@param list table[]
+---@return table
+function M.headers(list)
+  local headers = {}
+  for _, pair in ipairs(list) do
+    local name = pair[1]:lower()
+    headers[name] = headers[name] and headers[name] .. ", " .. pair[2] or pair[2]
+  end
+  setmetatable(headers, Headers)
+  order[headers] = list
+  return headers
+end
+
+-- Responses ------------------------------------------------------------------
+
+---@class garner.Response
+---@field status integer
+---@field headers table see `response.headers`
+---@field body string
+---@field elapsed number seconds, retries included
+---@field attempts table[] { status, code, waited, why, elapsed }
+---@field request_id string|nil
+---@field url string without secrets
+---@field file string|nil where the body went, for a download
+---@field size integer bytes of the body
+local methods = {}
+
+local hidden = setmetatable({}, { __mode = "k" })
+
+-- Made when first asked for: a body of 60 MB that only `json` reads never becomes a
+-- Lua string.
+local lazy = {
+  body = function(result)
+    return result:body()
+  end,
+  headers = function(result)
+    return M.headers(result:headers())
+  end,
+  attempts = function(result)
+    return result:attempts()
+  end,
+  elapsed = function(result)
+    return result:elapsed()
+  end,
+  url = function(result)
+    return result:url()
+  end,
+  size = function(result)
+    return result:size()
+  end,
+  request_id = function(result)
+    return errors.request_id(function(name)
+      return result:header(name)
+    end)
+  end,
+}
+
+local function excerpt(res, context)
+  local secrets = context.secrets and context.secrets()
+  return errors.one_line(errors.redact(res.body:sub(1, 200), secrets), 200)
+end
+
+local function not_json(res, context, why)
+  local kind = res.headers["content-type"] or "no content type"
+  local message
+  if not res.body:find("%S") then
+    message = "the answer is empty where JSON was expected (" .. kind .. ")"
+  else
+    message = "the answer is not JSON (" .. kind .. "; " .. why .. "): " .. excerpt(res, context)
+  end
+  return errors.from_raw({
+    kind = "protocol", code = "json", message = message, status = res.status, url = res.url,
+    attempts = res.attempts, retryable = false,
+  }, context)
+end
+
+local function decode(result, codec)
+  if codec == "cjson" then
+    local ok, value = pcall(require("cjson").decode, result:body())
+    if ok then
+      return value
+    end
+    return nil, tostring(value)
+  end
+  return result:json()
+end
+
+--- The body as a Lua value (decoded once). JSON null is `garner.json.null`.
+---@return any|nil value
+---@return garner.Error|nil err kind "protocol" when the body is empty or not JSON
+function methods.json(res)
+  local state = hidden[res]
+  if not state.decoded then
+    local value, why = decode(state.result, state.codec)
+    state.decoded, state.value = true, value
+    if value == nil then
+      state.err = not_json(res, state.context, why or "not decodable")
+      state.err.request_id = res.request_id
+    end
+  end
+  return state.value, state.err
+end
+
+local Response = {
+  __name = "garner.Response",
+  __index = function(res, name)
+    local make = lazy[name]
+    if not make then
+      return methods[name]
+    end
+    local value = make(hidden[res].result)
+    rawset(res, name, value)
+    return value
+  end,
+  __tostring = function(res)
+    return "garner response " .. tostring(res.status) .. " (" .. tostring(res.size) .. " bytes)"
+  end,
+}
+
+--- Makes a response from a good result of the core.
+---@param result userdata
+---@param context table the request's, for the errors of `json`
+---@param codec string|nil "cjson" to decode with lua-cjson
+---@return garner.Response
+function M.new(result, context, codec)
+  local res = { status = result:status(), file = result:file() }
+  hidden[res] = { result = result, context = context, codec = codec, decoded = false }
+  return setmetatable(res, Response)
+end
+
+--- The value at a dotted path ("data.items", "errors.0"; lists count from 0), nil
+--- where there is none.
+---@param value any
+---@param path string
+---@return any
+function M.pick(value, path)
+  for part in path:gmatch("[^%.]+") do
+    if type(value) ~= "table" then
+      return nil
+    end
+    local index = tonumber(part)
+    local found = value[part]
+    if found == nil and index then
+      found = value[index + 1]
+    end
+    value = found
+  end
+  if value == require("garner.json").null then
+    return nil
+  end
+  return value
+end
+
+return M

@@ -1,0 +1,212 @@
+-- Owns a saved file of rows: CSV by RFC 4180 or JSON Lines, written beside
+-- its name as ".part" and renamed when whole. Columns that turn up late are
+-- added at the end, so rows are spooled and the CSV is written when all
+-- columns are known. It must not fetch, and keeps one row in memory.
+
+local errors = require "garner.errors"
+local json = require "garner.json"
+
+local M = {}
+
+local FORMATS = { csv = "csv", jsonl = "jsonl", ndjson = "jsonl" }
+
+local Writer = {}
+Writer.__index = Writer
+
+local function file_error(doing, path, message)
+  return errors.new { kind = "file", message = ("%s %s: %s"):format(doing, path,
+    tostring(message):gsub("^" .. path:gsub("%p", "%%%0") .. ":%s*", "")) }
+end
+
+---@param path any
+---@param options any
+---@param source garner.pull.source
+---@return table|nil writer
+---@return string|nil message misuse
+function M.new(path, options, source)
+  if type(path) ~= "string" or path == "" or path:find("\0", 1, true) then
+    return nil, "a file name expected"
+  end
+  options = options or {}
+  if type(options) ~= "table" then return nil, "a table of options expected" end
+  for name in pairs(options) do
+    if name ~= "force" then return nil, ("unknown option %q"):format(tostring(name)) end
+  end
+  local suffix = path:match "%.(%w+)$"
+  local format = suffix and FORMATS[suffix:lower()]
+  if not format then return nil, "the file name must end in .csv, .jsonl or .ndjson" end
+  return setmetatable({
+    path = path, part = path .. ".part", format = format, force = options.force, source = source,
+  }, Writer)
+end
+
+local function exists(path)
+  local file = io.open(path, "rb")
+  if not file then return false end
+  file:close()
+  return true
+end
+
+local function refuse(path)
+  return errors.new { kind = "file", code = "EEXIST",
+    message = ("%s exists; give { force = true } to replace it"):format(path) }
+end
+
+---@return garner.Error|nil
+function Writer:open()
+  if not self.force and exists(self.path) then return refuse(self.path) end
+  local file, message = io.open(self.part, "wb")
+  if not file then return file_error("cannot write", self.part, message) end
+  self.file = file
+  if self.format == "csv" then
+    -- The spool needs no name: it is read back through this handle only.
+    self.spool, message = io.tmpfile()
+    if not self.spool then
+      self:abort()
+      return file_error("cannot spool rows for", self.path, message)
+    end
+  end
+end
+
+function Writer:abort()
+  if self.spool then self.spool:close() end
+  if self.file then self.file:close() end
+  self.spool, self.file = nil, nil
+  os.remove(self.part)
+end
+
+local function cell(value)
+  if value == nil or value == json.null then return "" end
+  if type(value) ~= "string" then
+    value = json.encode(value)
+    if value:sub(1, 1) ~= "{" and value:sub(1, 1) ~= "[" then return value end
+  elseif value == "" then
+    -- Quoted, so that an empty text and an absent value stay apart.
+    return '""'
+  end
+  if value:find '[",\r\n]' then return '"' .. value:gsub('"', '""') .. '"' end
+  return value
+end
+
+---One CSV record, without the line end.
+---@param cells table<number, any>
+---@param count number
+---@return string
+function M.record(cells, count)
+  local out = {}
+  for index = 1, count do out[index] = cell(cells[index]) end
+  -- A record of one empty field would read back as an empty line.
+  if count == 1 and out[1] == "" then return '""' end
+  return table.concat(out, ",")
+end
+
+local function add_column(columns, name)
+  local place = columns.place[name]
+  if not place then
+    place = #columns.names + 1
+    columns.names[place] = name
+    columns.place[name] = place
+  end
+  return place
+end
+
+local function new_columns(names)
+  local columns = { names = {}, place = {} }
+  for _, name in ipairs(names or {}) do add_column(columns, name) end
+  return columns
+end
+
+local function spool_row(self, columns, record, order)
+  local cells, width = {}, 0
+  local names = order
+  if not names then
+    names = {}
+    for name in pairs(record) do names[#names + 1] = name end
+    table.sort(names)
+  end
+  for _, name in ipairs(names) do
+    local at = add_column(columns, name)
+    cells[at] = record[name]
+    if at > width then width = at end
+  end
+  width = math.max(width, #columns.names)
+  local line = M.record(cells, width)
+  return self.spool:write(("%d %d\n"):format(width, #line), line)
+end
+
+-- Rows that were spooled before a column turned up end in empty cells.
+local function unspool(self, columns)
+  local total = #columns.names
+  local ok, message = self.spool:seek("set", 0)
+  if ok and total > 0 then
+    ok, message = self.file:write(M.record(columns.names, total), "\r\n")
+  end
+  while ok do
+    local head = self.spool:read "*l"
+    if not head then break end
+    local width, size = head:match "^(%d+) (%d+)$"
+    local line = tonumber(size) == 0 and "" or self.spool:read(tonumber(size))
+    ok, message = self.file:write(line, (","):rep(total - tonumber(width)), "\r\n")
+  end
+  return ok, message
+end
+
+local function write_row(self, columns, row)
+  local record, order = row, nil
+  if self.source.record then record, order = self.source.record(row) end
+  if self.format == "csv" then return spool_row(self, columns, record, order) end
+  local line, message = json.encode(record)
+  if not line then return nil, message end
+  return self.file:write(line, "\n")
+end
+
+local function commit(self, columns)
+  local ok, message = true, nil
+  if self.format == "csv" then ok, message = unspool(self, columns) end
+  if ok then ok, message = self.file:flush() end
+  local closed, why = self.file:close()
+  self.file = nil
+  if self.spool then self.spool:close() end
+  self.spool = nil
+  if not ok or not closed then
+    os.remove(self.part)
+    return file_error("cannot write", self.part, message or why)
+  end
+  if not self.force and exists(self.path) then
+    os.remove(self.part)
+    return refuse(self.path)
+  end
+  ok, message = os.rename(self.part, self.path)
+  if not ok then
+    os.remove(self.part)
+    return file_error("cannot rename to", self.path, message)
+  end
+end
+
+---Writes every row and puts the file in its place; nothing stays on an error.
+---@param next_row fun(): table|nil, garner.Error|nil
+---@return number|nil rows
+---@return garner.Error|nil
+function Writer:write_all(next_row)
+  local columns = new_columns(self.source.columns)
+  local count = 0
+  while true do
+    local row, err = next_row()
+    if err then
+      self:abort()
+      return nil, err
+    end
+    if row == nil then break end
+    local ok, message = write_row(self, columns, row)
+    if not ok then
+      self:abort()
+      return nil, file_error("cannot write", self.part, message)
+    end
+    count = count + 1
+  end
+  local err = commit(self, columns)
+  if err then return nil, err end
+  return count
+end
+
+return M

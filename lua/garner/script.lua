@@ -1,0 +1,134 @@
+-- Owns: what a script under cron needs: `check`, and `main` with its exit codes.
+-- Must not: end the process anywhere but in `main`.
+
+local compat = require "garner.compat"
+local engine = require "garner.engine"
+local errors = require "garner.errors"
+
+local M = {}
+
+--- Exit codes of `main`.
+M.EXIT = { ok = 0, failed = 1, usage = 2, holes = 3, try_later = 75, interrupted = 130 }
+
+-- Kinds that another try, later, may cure by itself: always, or where the error says so (a
+-- bad certificate is a `transport` error that stays).
+local LATER = { not_ready = "always", throttled = "always", timeout = "always",
+  transport = "retryable", server = "retryable" }
+
+--- Gives its arguments back, or raises the error: for scripts that rather stop.
+---@param value any
+---@param err any
+---@return any ... value and what follows
+function M.check(value, err, ...)
+  if value ~= nil and value ~= false then
+    return value, err, ...
+  end
+  if err == nil then
+    errors.misuse("garner.check: got " .. tostring(value) .. " and no error with it")
+  elseif type(err) == "string" then
+    error(errors.where() .. err, 0)
+  end
+  errors.raise(err)
+end
+
+-- "usage: ..." out of a raised text, with or without the line that raised it.
+local function usage(err)
+  return type(err) == "string"
+    and (err:match("^[Uu]sage:.*") or err:match("^%S+:%d+: ([Uu]sage:.*)"))
+end
+
+--- The exit code for an error.
+---@param err any
+---@return integer
+function M.exit_code(err)
+  if errors.is(err) then
+    if err.kind == "hole" then
+      return M.EXIT.holes
+    elseif LATER[err.kind] == "always" or (LATER[err.kind] and err.retryable) then
+      return M.EXIT.try_later
+    end
+    return M.EXIT.failed
+  elseif type(err) == "string" then
+    if err:find("interrupted!$") then -- what lua's own Ctrl-C handler raises
+      return M.EXIT.interrupted
+    elseif errors.is_misuse(err) or usage(err) then
+      return M.EXIT.usage
+    end
+  end
+  return M.EXIT.failed
+end
+
+local function handler(err)
+  if errors.is(err) or errors.is_misuse(err) or type(err) ~= "string"
+    or err:find("interrupted!$") or usage(err) then
+    return { err = err }
+  end
+  return { err = err, traceback = debug.traceback(err, 2) }
+end
+
+local function say(out, failure, code)
+  local err = failure.err
+  if code == M.EXIT.interrupted then
+    out:write("interrupted\n")
+  elseif usage(err) then
+    out:write(usage(err), "\n")
+  else
+    out:write("error: ", failure.traceback or tostring(err), "\n")
+  end
+  for _, window in ipairs(errors.is(err, "hole") and type(err.windows) == "table" and err.windows
+    or {}) do
+    out:write("  ", type(window) == "table" and string.format("%s to %s: %s",
+      tostring(window.from), tostring(window.to), tostring(window.state or window.reason))
+      or tostring(window), "\n")
+  end
+end
+
+local function outcome(ok, first, second)
+  if not ok then
+    return first
+  elseif (first == nil or first == false) and second ~= nil then
+    return { err = second }
+  elseif first == false then
+    return { err = "failed" }
+  elseif compat.whole(first) and first >= 0 and first <= 255 then
+    return nil, first
+  end
+  return nil, M.EXIT.ok
+end
+
+--- Runs a script: prints errors readably to stderr, closes everything and ends the
+--- process: 0 ok, 1 failed, 2 usage (wrong arguments, or an error that starts with
+--- "usage:"), 3 holes, 75 try later, 130 interrupted.
+---@param fn fun(...): any may return nil, err like any garner function, or an exit code
+---@param opts table|nil `args` (list for fn, default the script's own), `exit` (function(code)),
+--- `stderr` (file): for tests
+---@return integer code where `exit` came back
+function M.main(fn, opts)
+  opts = require("garner.options").check(opts, {
+    args = require("garner.options").table, exit = require("garner.options").callable,
+    stderr = require("garner.options").any,
+  }, "garner.main")
+  if not compat.callable(fn) then
+    errors.misuse("garner.main: give a function")
+  end
+  local args = opts.args or rawget(_G, "arg") or {}
+  local quiet = errors.quiet_raise
+  errors.quiet_raise = true -- main itself prints what reaches it
+  local failure, code = outcome(xpcall(function()
+    return fn(compat.unpack(args, 1, #args))
+  end, handler))
+  errors.quiet_raise = quiet
+  if failure then
+    code = M.exit_code(failure.err)
+    say(opts.stderr or io.stderr, failure, code)
+  end
+  engine.close()
+  io.stdout:flush()
+  local exit = opts.exit or function(n)
+    os.exit(n, true)
+  end
+  exit(code)
+  return code
+end
+
+return M

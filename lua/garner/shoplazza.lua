@@ -1,0 +1,337 @@
+-- Owns Shoplazza's data queries as scripts use them: events of any range, and
+-- the raw calls below. Facts: "Create Data Query Task", "Data query task
+-- details", "Data query tasks list" (Shoplazza Admin API reference) and the
+-- published OpenAPI file of version 2022-01. It must not retry, poll or parse
+-- by itself.
+
+local arguments = require "garner.arguments"
+local auth = require "garner.auth"
+local endpoint = require "garner.endpoint"
+local errors = require "garner.errors"
+local events = require "garner.shoplazza.events"
+local job = require "garner.job"
+local options = require "garner.options"
+local pull = require "garner.pull"
+local query = require "garner.shoplazza.tasks"
+local time = require "garner.time"
+local vendor = require "garner.vendor"
+local window = require "garner.window"
+
+local M = {}
+
+-- The data query endpoints are documented under this version only.
+M.API_VERSION = "2022-01"
+M.DOMAIN = "myshoplaza.com"
+M.MAX_LIMIT = 250
+
+-- Creates a task although it is a GET: never sent twice by accident.
+M.CREATE = { method = "GET", path = "/data/query", creates = true, safe = false,
+  scope = query.SCOPE, operation = "create_query" }
+M.DETAIL = { method = "GET", path = "/data/task", scope = query.SCOPE, operation = "task" }
+M.LIST = { method = "GET", path = "/data/tasks", scope = query.SCOPE, operation = "tasks" }
+M.COUNT = { method = "GET", path = "/data/count", scope = query.SCOPE, operation = "count" }
+
+---@class garner.shoplazza: garner.Client
+local Shoplazza = {}
+
+-- The shop's name, or its whole host. The host has one "z" where the company
+-- has two.
+local function host_of(value)
+  if type(value) ~= "string" or value == "" then
+    return nil, "must be the shop's name, such as \"demo\""
+  end
+  value = value:lower()
+  local name = value:match "^([%w%-]+)$" or value:match "^([%w%-]+)%.myshoplaza%.com$"
+  if not name then
+    return nil, "must be letters, digits and hyphens (\"demo\", or \"demo.myshoplaza.com\"), got "
+      .. options.show(value)
+  end
+  return ("https://%s.%s"):format(name, M.DOMAIN)
+end
+
+local function version_rule(value)
+  if type(value) == "string" and value:find "^%d%d%d%d%-%d%d$" then return value end
+  return nil, "must look like \"2022-01\", got " .. options.show(value)
+end
+
+---A client of one Shoplazza shop. Without arguments shop and credential come
+---from SHOPLAZZA_SHOP and SHOPLAZZA_TOKEN.
+---@param given? table shop (its name, or its host), token (with the scope read_data; sent as
+---  access-token), api_version ("2022-01"), base_url (instead of the shop's host), zone (to
+---  convert times that carry an offset; naive times are sent as they are), concurrency; and every
+---  option of garner.client
+---@return garner.shoplazza
+function M.new(given)
+  if given ~= nil and type(given) ~= "table" then
+    errors.misuse("garner.shoplazza: options must be a table, got " .. options.show(given))
+  end
+  local copy = {}
+  for name, value in pairs(given or {}) do copy[name] = value end
+  if copy.shop == nil then copy.shop = os.getenv "SHOPLAZZA_SHOP" end
+  local base
+  if copy.shop ~= nil then
+    local message
+    base, message = host_of(copy.shop)
+    if not base then errors.misuse("garner.shoplazza: shop " .. message) end
+  elseif copy.base_url == nil then
+    errors.misuse("garner.shoplazza: no shop: set the option shop or the environment variable "
+      .. "SHOPLAZZA_SHOP" .. auth.env_hint "SHOPLAZZA_SHOP")
+  end
+  return vendor.new(Shoplazza, copy, {
+    name = "shoplazza", base_url = base, token_env = { "SHOPLAZZA_TOKEN" },
+    auth = function(token) return auth.header("access-token", token) end,
+    scope = query.SCOPE, rate = query.RATE, burst = query.BURST,
+    options = { shop = options.text, api_version = version_rule, zone = options.text },
+  })
+end
+
+---The path of an endpoint in this client's API version.
+---@param path string
+---@return string
+function Shoplazza:api_path(path)
+  return "/openapi/" .. (self.settings.api_version or M.API_VERSION) .. path
+end
+
+local function call_json(self, what, fields, call)
+  local described = {}
+  for name, value in pairs(what) do described[name] = value end
+  described.path = self:api_path(what.path)
+  return endpoint.json(self, described, fields, call)
+end
+
+-- One look at a task.
+local function look(self, id, call)
+  return call_json(self, M.DETAIL, { query = { id = id }, what = ("task %q"):format(id) }, call)
+end
+
+local function job_api(self, call)
+  return events.job_api(self, M.DETAIL, function(id, options_of_call)
+    return look(self, id, options_of_call)
+  end, { headers = call.headers, timeout = call.timeout })
+end
+
+-- Raw calls -------------------------------------------------------------------
+
+local function event_rule(value)
+  return query.EVENTS:api(value)
+end
+
+-- The documented form: no zone, no fraction.
+local function naive_rule(value)
+  local parsed = type(value) == "string" and time.parse(value)
+  if parsed and parsed.kind == "naive" and not parsed.fraction then return value end
+  return nil, "must look like \"2020-12-30T15:04:05\", got " .. options.show(value)
+end
+
+local CREATE = vendor.rules(endpoint.CALL_OPTIONS, {
+  event = event_rule, begin_time = naive_rule, end_time = naive_rule,
+})
+
+---Creates one data query task with one request. A GET that creates: it is
+---never sent twice by accident, and ends as "in_doubt" where nobody knows
+---whether the server took it.
+---@param given table event (nil: the parameter is left out, which means all but impressions),
+---  begin_time and end_time (or beginTime, endTime; "2020-12-30T15:04:05", at most 24 h apart),
+---  timeout, headers
+---@return garner.job|nil job query_id, wait, status, reports[1]:download(path)
+---@return garner.Error|nil
+function Shoplazza:create_query(given)
+  given = options.alias(given, "beginTime", "begin_time", "create_query")
+  given = options.alias(given, "endTime", "end_time", "create_query")
+  given = options.check(given, CREATE, "create_query")
+  for _, name in ipairs { "begin_time", "end_time" } do
+    if not given[name] then errors.misuse(("create_query: %s is required"):format(name)) end
+  end
+  if given.begin_time > given.end_time then
+    errors.misuse "create_query: begin_time is after end_time"
+  end
+  local body, err, response = call_json(self, M.CREATE, {
+    query = { event = given.event, beginTime = given.begin_time, endTime = given.end_time },
+    what = "the data query",
+  }, given)
+  local id = body and body.query_id
+  if type(id) == "string" and id ~= "" then
+    return events.job(self, id, given.event, job_api(self, given))
+  elseif not response then
+    return nil, err
+  end
+  return nil, errors.new { kind = "in_doubt", code = "answer", operation = "create_query",
+    status = response.status, request_id = response.request_id, body = response.body,
+    message = "the create was accepted, but its answer has no query_id"
+      .. (err and ": " .. err.message or "") }
+end
+
+---One look at a task. The id is always sent: without it the server answers
+---about some other task.
+---@param id string the query_id
+---@param given? table timeout, headers
+---@return garner.report|nil status ("pending", "complete", else the number as text), query_status,
+---  uri, raw
+---@return garner.Error|nil
+function Shoplazza:task(id, given)
+  local text, message = arguments.id(id)
+  if not text then errors.misuse("task: id " .. message) end
+  given = options.check(given, endpoint.CALL_OPTIONS, "task")
+  local body, err = look(self, text, given)
+  if not body then return nil, err end
+  return events.job(self, text, nil, job_api(self, given), body).reports[1]
+end
+
+local LIST = vendor.rules(endpoint.CALL_OPTIONS, {
+  page = options.integer(1), limit = options.integer(1, M.MAX_LIMIT),
+})
+
+-- A list answer as reports.
+local function tasks_of(self, body, given)
+  local list = query.list(body)
+  if not list then
+    return nil, errors.new { kind = "protocol", code = "shape", operation = "tasks",
+      message = "the answer has neither tasks nor querys" }
+  end
+  local out = {}
+  for _, element in ipairs(list) do
+    if type(element) == "table" then
+      out[#out + 1] = events.job(self, nil, nil, job_api(self, given), element).reports[1]
+    end
+  end
+  return out
+end
+
+---One page of the list of tasks.
+---@param given? table page (from 1), limit (at most 250; the server's default is 20), timeout,
+---  headers
+---@return garner.report[]|nil
+---@return garner.Error|nil
+function Shoplazza:tasks(given)
+  given = options.check(given, LIST, "tasks")
+  local body, err = call_json(self, M.LIST, { query = { page = given.page, limit = given.limit },
+    what = "the list of tasks" }, given)
+  if not body then return nil, err end
+  return tasks_of(self, body, given)
+end
+
+---All tasks: pages until one is shorter than the limit (the API tells no
+---total). A task that is created meanwhile may move others to the next page:
+---each id comes once.
+---@param given? table limit (250), timeout, headers
+---@return garner.report[]|nil
+---@return garner.Error|nil
+---@return garner.report[]|nil partial
+function Shoplazza:all_tasks(given)
+  given = options.check(given, LIST, "all_tasks")
+  if given.page then errors.misuse "all_tasks: it asks for every page; use tasks" end
+  given.limit = given.limit or M.MAX_LIMIT
+  local out, seen = {}, {}
+  given.page = 0
+  repeat
+    given.page = given.page + 1
+    local list, err = self:tasks(given)
+    if not list then return nil, err, out end
+    local fresh = 0
+    for _, each in ipairs(list) do
+      if each.id == nil or not seen[each.id] then
+        if each.id then seen[each.id] = true end
+        out[#out + 1] = each
+        fresh = fresh + 1
+      end
+    end
+    -- A server that repeats a page would be asked for ever.
+  until #list < given.limit or fresh == 0
+  return out
+end
+
+---How many tasks the shop has.
+---@param given? table timeout, headers
+---@return number|nil
+---@return garner.Error|nil
+function Shoplazza:count(given)
+  given = options.check(given, endpoint.CALL_OPTIONS, "count")
+  local body, err, response = call_json(self, M.COUNT, { what = "the count of tasks" }, given)
+  if not body then return nil, err end
+  local count = tonumber(body.count)
+  if count then return count end
+  return nil, errors.new { kind = "protocol", code = "shape", operation = "count",
+    status = response.status, message = "the answer has no count" }
+end
+
+-- Pull --------------------------------------------------------------------------
+
+-- Of a job's wait, what makes sense for all tasks of a pull.
+local CADENCE = { timeout = job.WAIT.timeout, first = job.WAIT.first, factor = job.WAIT.factor,
+  cap = job.WAIT.cap }
+
+local PULL = vendor.rules(pull.RULES, endpoint.CALL_OPTIONS, {
+  event = options.any, edges = options.one_of { "[]", "[)", "(]", "()" },
+  time_column = options.text,
+  wait = function(value) return options.check(value, CADENCE, "events: wait") end,
+})
+
+-- Where the user names the column that holds the time, rows in an instant
+-- that two windows share are compared by it.
+local function time_of(column)
+  return function(row)
+    local text = row[column]
+    local parsed = type(text) == "string" and time.parse(text)
+    if parsed and parsed.kind == "instant" then return parsed.epoch + parsed.offset end
+    -- A naive range counts its times as if they were UTC.
+    return parsed and parsed.kind == "naive" and time.parse(text .. "Z").epoch or nil
+  end
+end
+
+local function notes_of(names, edges)
+  local notes = {}
+  if names[1] then
+    notes[1] = ("events: %s, one task for each window"):format(table.concat(names, ", "))
+  else
+    notes[1] = "no event named: all events except impressions"
+  end
+  notes[2] = "a window takes a create, looks until its task is complete, and a download; the looks "
+    .. "beyond the first are not counted"
+  if edges == "(]" then
+    notes[3] = "beginTime and endTime are sent 1 s earlier, so that the instants asked for are "
+      .. "those of the range"
+  end
+  return notes
+end
+
+---The events of any range, as a task for each window of at most 24 hours and
+---each event: created, waited for, downloaded, read. Times are the shop's own
+---and sent as they are given. Rows: a table for each line of the CSV by its
+---column names, every value as text; query_id, query_event, window_from and
+---window_to answer too, where no column has that name.
+---@param given table event (one, a list, or none for all but impressions), from and to, or date;
+---  zone (only to convert times with an offset), edges ("(]"), time_column, wait { timeout (30 min
+---  for each task), first, factor, cap }, concurrency, on_not_ready, lag, progress, on_progress,
+---  timeout (of one request), headers
+---@return garner.pull rows, each, collect, save, download, plan, coverage, ...
+function Shoplazza:events(given)
+  given = options.check(given, PULL, "events")
+  local names, message = query.EVENTS:list(given.event)
+  if not names then errors.misuse("events: " .. message) end
+  local range
+  range, message = time.range(given, { kind = "naive", zone = self.settings.zone })
+  if not range then errors.misuse("events: " .. message) end
+  local edges = given.edges or query.EDGES
+  if edges == "[]" and not given.time_column then
+    errors.misuse "events: with edges \"[]\" windows share instants; give time_column too"
+  end
+  local windows
+  windows, message = window.plan(range, { max = query.MAX_WINDOW, edges = edges, granularity = 1 })
+  if not windows then errors.misuse("events: " .. message) end
+  windows = events.windows(windows, names, range.zone)
+  local source
+  source = {
+    name = ("events of %s"):format(self:origin()), windows = windows, from = range.from,
+    to = range.to, from_text = range.from_text, to_text = range.to_text,
+    zone_name = range.local_zone and range.local_zone.name or "the shop's own times",
+    edges = edges, requests_per_window = 2, notes = notes_of(names, edges),
+    rate = { per_second = self.settings.rate, burst = self.settings.burst },
+    time = given.time_column and time_of(given.time_column) or nil,
+    identity = query.identity, record = query.record,
+    fetch = function(each) return events.fetch(self, each, given) end,
+    download = function(each, folder) return events.keep(self, each, folder, given) end,
+  }
+  return vendor.pull(self, given, "events", source)
+end
+
+return M

@@ -1,0 +1,160 @@
+-- Owns what Shoplazza's data query tasks mean: events, the two ends of a
+-- query, what a task's answer says, the rows of its file. Facts: "Create Data
+-- Query Task" and its siblings (Shoplazza Admin API reference), and the
+-- published OpenAPI file of version 2022-01. It must not send anything or wait.
+
+local csv = require "garner.csv"
+local enums = require "garner.enums"
+local errors = require "garner.errors"
+local json = require "garner.json"
+local report = require "garner.report"
+
+local M = {}
+
+M.EVENTS = enums.new("event", "", {
+  "impressions", "add_payment_info", "add_to_cart", "begin_checkout", "pageview", "place_order",
+  "product_search", "product_view", "purchase_product", "refund_order",
+})
+
+-- "The duration between beginTime and endTime cannot exceed 24 hours"; "only
+-- events after this time are queried": the begin is documented as excluded,
+-- the end is inferred to be included.
+M.MAX_WINDOW = 24 * 3600
+M.EDGES = "(]"
+
+-- Numbers are all there is: 0 is pending, 2 is complete, the others have
+-- never been documented and are polled on until the deadline.
+M.STATES = { ["0"] = "running", ["2"] = "done" }
+M.STATUSES = { ["0"] = "pending", ["2"] = "complete" }
+
+-- Leaky bucket of an app and store: 40 requests, 2 a second drain.
+M.RATE, M.BURST = 2, 40
+
+M.SCOPE = "read_data"
+
+local function present(value)
+  if value ~= json.null then return value end
+end
+
+local function as_text(value)
+  if type(value) == "number" then return ("%.14g"):format(value) end
+  return value ~= nil and tostring(value) or nil
+end
+
+---Takes what the server says about a task into its report.
+---@param each garner.report
+---@param element table
+function M.apply(each, element)
+  local status = as_text(present(element.query_status))
+  each.query_status = present(element.query_status)
+  each.state = M.STATES[status] or "unknown"
+  each.status = M.STATUSES[status] or status or "unknown"
+  local query = present(element.query)
+  local url = type(query) == "table" and present(query.url)
+  each.uri = type(url) == "string" and url ~= "" and url or nil
+end
+
+---A task as a report.
+---@param id string|nil the query_id
+---@param event string|nil
+---@param element table|nil
+---@return garner.report
+function M.new_report(id, event, element)
+  element = element or {}
+  id = id or as_text(present(element.query_id))
+  local each = report.new { id = id, event = event, raw = element }
+  each.query_id = each.id
+  M.apply(each, element)
+  if element.query_status == nil then each.status, each.state = "pending", "running" end
+  return each
+end
+
+---The tasks of a list answer. One page of the vendor calls the list "tasks",
+---another "querys".
+---@param body table
+---@return table[]|nil
+function M.list(body)
+  local list = present(body.tasks)
+  if type(list) ~= "table" then list = present(body.querys) end
+  return type(list) == "table" and list or nil
+end
+
+local function file_error(code, message)
+  return errors.new { kind = "protocol", code = code, message = message }
+end
+
+-- Rows of a JSON file: a list of objects.
+local function json_rows(text)
+  local list, message = json.decode(text)
+  if type(list) ~= "table" or list[1] == nil and next(list) ~= nil then
+    return nil, file_error("json", "the result file is no CSV and no list in JSON"
+      .. (message and ": " .. tostring(message) or ""))
+  end
+  local index = 0
+  return function()
+    index = index + 1
+    return list[index]
+  end
+end
+
+---The rows of a result file, as they are read: tables by the column names of
+---its first row, every value as text. The suffix of the URL says nothing: the
+---first bytes do.
+---@param file file* open for reading; closed at the end
+---@param about table what a row also answers to, where no column has the name
+---@return (fun(): table|nil, garner.Error|nil)|nil
+---@return garner.Error|nil
+function M.rows(file, about)
+  local head = file:read(512) or ""
+  file:seek("set", 0)
+  local columns = {}
+  local meta = { __index = about, columns = columns }
+  local following
+  if head:sub(1, 2) == "\31\139" then
+    file:close()
+    return nil, file_error("gzip", "the result file is gzip, which is not unpacked here")
+  elseif head:find "^%s*<" then
+    file:close()
+    return nil, file_error("html", "the result file is a page, not CSV: " .. head:sub(1, 100))
+  elseif head:find "^%s*%[" then
+    local list, err = json_rows(file:read "*a")
+    file:close()
+    if not list then return nil, err end
+    following = list
+  else
+    following = csv.rows { file = file }
+  end
+  return function()
+    local ok, row = pcall(following)
+    if ok and type(row) == "table" then
+      if not columns[1] and type(following) == "table" then
+        for index, name in ipairs(following.columns) do columns[index] = name end
+      end
+      return setmetatable(row, meta)
+    end
+    if io.type(file) == "file" then file:close() end
+    if not ok then
+      if errors.is(row) then return nil, row end
+      error(row, 0)
+    end
+    return nil
+  end
+end
+
+---Text that is equal for rows that are equal in every field.
+---@param row table
+---@return string
+function M.identity(row)
+  return (json.encode(row))
+end
+
+---What `save` writes of a row: its columns, in the file's order.
+---@param row table
+---@return table
+---@return string[]|nil
+function M.record(row)
+  local columns = getmetatable(row).columns
+  return row, columns[1] and columns or nil
+end
+
+return M

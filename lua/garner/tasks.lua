@@ -1,0 +1,348 @@
+-- Owns: the small scheduler that runs functions which wait side by side, in every
+-- host: `garner.all`, and windows in flight for pulls. One scheduler waits for all of
+-- its tasks with one mailbox. Must not: know requests.
+
+local compat = require "garner.compat"
+local driver = require "garner.driver"
+local engine = require "garner.engine"
+local errors = require "garner.errors"
+local options = require "garner.options"
+
+local M = {}
+
+-- Tasks that wait for something which is not on the scheduler's own mailbox are
+-- looked at this often, in seconds.
+local FOREIGN = 0.02
+
+local Scheduler = {}
+Scheduler.__index = Scheduler
+
+local function new_scheduler()
+  return setmetatable({ ready = {}, first = 1, last = 0, waiting = {} }, Scheduler)
+end
+
+-- A task that starts tasks lets its own scheduler run them: one level, one mailbox.
+local function current_scheduler()
+  local task = driver.task()
+  return task and task.scheduler or new_scheduler()
+end
+
+function Scheduler:push(task)
+  self.last = self.last + 1
+  self.ready[self.last] = task
+end
+
+--- Makes a waiting task run again.
+function Scheduler:wake(task)
+  if self.waiting[task] then
+    self.waiting[task] = nil
+    self:push(task)
+  end
+end
+
+--- Starts a function as a task; on_end gets its entry.
+---@param fn function
+---@param on_end fun(entry: table)
+---@return table task
+function Scheduler:spawn(fn, on_end)
+  local task = { scheduler = self, co = coroutine.create(fn), on_end = on_end }
+  driver.set_task(task.co, task)
+  self:push(task)
+  return task
+end
+
+local function entry_of(co, ok, ...)
+  if ok then
+    local entry = compat.pack(...)
+    local failed = not entry[1] and entry.n >= 2 and entry[2] ~= nil
+    entry.ok = not failed
+    if failed then
+      entry.err = entry[2]
+    end
+    return entry
+  end
+  return { ok = false, n = 0, err = (...), raised = true, traceback = debug.traceback(co) }
+end
+
+function Scheduler:after(task, ok, token, waitable, deadline)
+  if coroutine.status(task.co) == "dead" then
+    return
+  end
+  if ok and token == driver.WAIT then
+    task.waitable, task.deadline = waitable, deadline
+    self.waiting[task] = true
+  else
+    self:push(task) -- the user's own yield: run on when the others had their turn
+  end
+end
+
+function Scheduler:resume(task)
+  if task.dropped then
+    return
+  end
+  task.waitable, task.deadline = nil, nil
+  local result = compat.pack(coroutine.resume(task.co))
+  if coroutine.status(task.co) == "dead" then
+    driver.set_task(task.co, nil)
+    task.dropped = true
+    task.on_end(entry_of(task.co, compat.unpack(result, 1, result.n)))
+  else
+    self:after(task, compat.unpack(result, 1, 4))
+  end
+end
+
+--- Forgets a task and cancels what it waits for.
+function Scheduler:drop(task)
+  if task.dropped then
+    return
+  end
+  task.dropped = true
+  self.waiting[task] = nil
+  driver.set_task(task.co, nil)
+  if task.waitable and task.waitable.cancel then
+    task.waitable:cancel()
+  end
+  compat.close_coroutine(task.co)
+end
+
+-- Nothing is ready: look at timers and strangers, else wait.
+function Scheduler:idle()
+  if self.waiter then
+    engine.drain(self.waiter)
+  end
+  local now = driver.host().now()
+  local earliest
+  local woken = {}
+  for task in pairs(self.waiting) do
+    local waitable, deadline = task.waitable, task.deadline
+    local due = deadline and deadline <= now
+    if waitable and not waitable.silent then
+      due = due or waitable:ready() -- its own too: the engine may have been closed under it
+      if waitable.waiter == nil or waitable.waiter ~= self.waiter then
+        deadline = math.min(deadline or now + FOREIGN, now + FOREIGN)
+      end
+    end
+    if due then
+      woken[#woken + 1] = task
+    elseif deadline then
+      earliest = math.min(earliest or deadline, deadline)
+    end
+  end
+  for _, task in ipairs(woken) do
+    self:wake(task)
+  end
+  if self.first > self.last then
+    self:wait(earliest, now)
+  end
+end
+
+function Scheduler:wait(deadline, now)
+  local waiter = self.waiter
+  if waiter and not waiter.engine:is_closed() then
+    driver.current().wait(waiter.mailbox, deadline)
+  elseif deadline then
+    driver.current().sleep(deadline - now)
+  else
+    error("garner: nothing is running that could end this wait", 0)
+  end
+end
+
+function Scheduler:step()
+  local task = self.ready[self.first]
+  self.ready[self.first] = nil
+  self.first = self.first + 1
+  self:resume(task)
+end
+
+--- Runs what is ready now, without waiting.
+function Scheduler:kick()
+  local last = self.last
+  while self.first <= last do
+    self:step()
+  end
+end
+
+--- Runs tasks until `gate.open`. In a task of this very scheduler that means to let
+--- the others run.
+---@param gate table { open = bool }; `signal` opens it
+function Scheduler:pass(gate)
+  while not gate.open do
+    local task = driver.task()
+    if task and task.scheduler == self then
+      gate.task = task
+      coroutine.yield(driver.WAIT, gate)
+      gate.task = nil
+    elseif self.first <= self.last then
+      self:step()
+    else
+      self:idle()
+    end
+  end
+end
+
+-- A gate is waited for in memory: no mailbox has to be looked at.
+local function new_gate()
+  return { open = false, silent = true }
+end
+
+local function open(gate, scheduler)
+  gate.open = true
+  if gate.task then
+    scheduler:wake(gate.task)
+  end
+end
+
+-- Streams --------------------------------------------------------------------
+
+---@class garner.Stream
+local Stream = {}
+Stream.__index = Stream
+
+local function start_one(stream)
+  stream.started = stream.started + 1
+  local i = stream.started
+  stream.tasks[i] = stream.scheduler:spawn(function()
+    return stream.fn(i)
+  end, function(entry)
+    stream.tasks[i] = nil
+    stream.entries[i] = entry
+    if stream.gate and stream.awaited == i then
+      open(stream.gate, stream.scheduler)
+    end
+  end)
+end
+
+local function fill(stream)
+  while not stream.closed and stream.started < stream.n
+    and stream.started - stream.delivered < stream.concurrency do
+    start_one(stream)
+  end
+end
+
+--- The next in order, waiting for it. What `run` raised is raised here.
+---@return integer|nil index nil at the end
+---@return any ... what run returned for it
+function Stream:next()
+  if self.closed or self.delivered == self.n then
+    return nil
+  end
+  fill(self)
+  local i = self.delivered + 1
+  if not self.entries[i] then
+    self.gate, self.awaited = new_gate(), i
+    self.scheduler:pass(self.gate)
+    self.gate = nil
+  end
+  local entry = self.entries[i]
+  if self.closed then
+    return nil
+  end
+  self.entries[i], self.delivered = nil, i
+  if entry.raised then
+    self:close()
+    error(entry.err, 0)
+  end
+  fill(self)
+  local task = driver.task()
+  if not (task and task.scheduler == self.scheduler) then
+    self.scheduler:kick() -- so that the next requests are out while the caller works
+  end
+  return i, compat.unpack(entry, 1, entry.n)
+end
+
+--- Ends the stream: what is in flight is cancelled.
+function Stream:close()
+  if self.closed then
+    return
+  end
+  self.closed = true
+  local tasks = self.tasks
+  self.tasks, self.entries = {}, {}
+  for _, task in pairs(tasks) do
+    self.scheduler:drop(task)
+  end
+  if self.gate then
+    open(self.gate, self.scheduler)
+  end
+end
+
+--- Runs run(1) to run(count) side by side and gives the outcomes in order. Never more
+--- than `concurrency` are started ahead of the one handed out last.
+---@param spec table `count`, `concurrency`, `run` = function(index) that may wait
+---@return garner.Stream
+function M.ordered(spec)
+  local stream = setmetatable({
+    n = spec.count, concurrency = spec.concurrency, fn = spec.run,
+    scheduler = current_scheduler(), started = 0, delivered = 0, tasks = {}, entries = {},
+  }, Stream)
+  return stream
+end
+
+-- garner.all -----------------------------------------------------------------
+
+local function check_functions(fns)
+  if type(fns) ~= "table" then
+    errors.misuse("garner.all: give a list of functions, got " .. options.show(fns))
+  end
+  local count = 0
+  for key, fn in pairs(fns) do
+    if not compat.whole(key) or not compat.callable(fn) then
+      errors.misuse("garner.all: entry " .. tostring(key) .. " is not a function in a list")
+    end
+    count = count + 1
+  end
+  for i = 1, count do
+    if fns[i] == nil then
+      errors.misuse("garner.all: the list has a hole at " .. i)
+    end
+  end
+  return count
+end
+
+--- Runs functions that wait side by side, in every host, and gives their outcomes in
+--- the order of the list. One that fails or raises does not touch the others.
+---@param fns function[]
+---@param opts table|nil `concurrency`: how many run at a time (default: all of them)
+---@return table results `results[i]` = { ok = boolean, n = count, [1..n] = returned values,
+--- err = what it raised, or returned after nil or false, traceback = text if it raised };
+--- `results.failed`: how many are not ok
+function M.all(fns, opts)
+  local n = check_functions(fns)
+  opts = options.check(opts, { concurrency = options.integer(1) }, "garner.all")
+  local results = { failed = 0 }
+  if n == 0 then
+    return results
+  end
+  local limit = math.min(opts.concurrency or n, n)
+  local scheduler, gate = current_scheduler(), new_gate()
+  local started, ended, running = 0, 0, {}
+  local function start()
+    started = started + 1
+    local i = started
+    running[i] = scheduler:spawn(function()
+      return fns[i]()
+    end, function(entry)
+      running[i], results[i] = nil, entry
+      results.failed = results.failed + (entry.ok and 0 or 1)
+      ended = ended + 1
+      if started < n then
+        start()
+      elseif ended == n then
+        open(gate, scheduler)
+      end
+    end)
+  end
+  for _ = 1, limit do
+    start()
+  end
+  local ok, why = compat.guard(scheduler.pass, scheduler, gate)
+  if not ok then -- Ctrl-C, or the host's own error: nobody will take what is in flight
+    for _, task in pairs(running) do
+      scheduler:drop(task)
+    end
+    error(why, 0)
+  end
+  return results
+end
+
+return M

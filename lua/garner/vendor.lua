@@ -1,0 +1,109 @@
+-- Owns what the vendor objects have in common: a vendor is a client that
+-- knows an API. It must not know any one of them.
+
+local auth = require "garner.auth"
+local client = require "garner.client"
+local errors = require "garner.errors"
+local options = require "garner.options"
+local pull = require "garner.pull"
+
+local M = {}
+
+---Several sets of option rules as one; later ones win.
+---@param ... table<string, function>
+---@return table<string, function>
+function M.rules(...)
+  local out = {}
+  for _, rules in ipairs { ... } do
+    for name, rule in pairs(rules) do out[name] = rule end
+  end
+  return out
+end
+
+-- A value that the vendor needs besides the token: from the option, else from
+-- the environment.
+local function needed(spec, given, source)
+  local value = given[source.option]
+  if value == nil then value = os.getenv(source.env) end
+  if value == nil or value == "" then
+    errors.misuse(("garner.%s: no %s: set the option %s or the environment variable %s%s; it is %s")
+      :format(spec.name, source.option, source.option, source.env, auth.env_hint(source.env),
+        source.what))
+  end
+  local text, message = options.text(value)
+  if not text then errors.misuse(("garner.%s: %s %s"):format(spec.name, source.option, message)) end
+  return text
+end
+
+-- The token's own variable; the client says what is missing.
+local function token_from_env(spec, given)
+  if given.token ~= nil or given.access_token ~= nil or given.auth ~= nil then return end
+  for _, name in ipairs(spec.token_env or {}) do
+    local value = os.getenv(name)
+    if value and value ~= "" then
+      given.token = { env = name }
+      return
+    end
+  end
+end
+
+local function method(object, name)
+  local inner = rawget(object, "client")
+  local found = inner and inner[name]
+  if type(found) ~= "function" or rawget(inner, name) ~= nil then return found end
+  return function(_, ...) return found(inner, ...) end
+end
+
+---A vendor object: its own verbs, and those of the client below.
+---@param class table the verbs
+---@param given table|nil what the caller passed
+---@param spec table name, base_url (text, or a function of the checked settings), auth, token_env,
+---  scope, headers { [name] = { option, env, what } }, options (rules)
+---@return table
+function M.new(class, given, spec)
+  if given ~= nil and type(given) ~= "table" then
+    errors.misuse(("garner.%s: options must be a table, got %s"):format(spec.name, type(given)))
+  end
+  local copy, headers = {}, {}
+  for name, value in pairs(given or {}) do copy[name] = value end
+  for name, source in pairs(spec.headers or {}) do
+    headers[name] = needed(spec, copy, source)
+    copy[source.option] = nil
+  end
+  token_from_env(spec, copy)
+  copy.rate, copy.burst = copy.rate or spec.rate, copy.burst or spec.burst
+  local inner = client.new(copy, 1, {
+    name = spec.name, base_url = spec.base_url, auth = spec.auth, token_env = spec.token_env,
+    needs_token = true, scope = spec.scope, headers = headers, options = spec.options,
+  })
+  return setmetatable({ client = inner, settings = inner.options, log = inner.log }, {
+    __index = function(object, name)
+      local verb = class[name]
+      if verb ~= nil then return verb end
+      return method(object, name)
+    end,
+    __tostring = function() return ("garner %s client"):format(spec.name) end,
+    __close = function() inner:close() end,
+    __name = "garner." .. spec.name,
+  })
+end
+
+---A pull of a vendor: the source with what the caller's options say.
+---@param self table vendor object
+---@param given table checked options
+---@param what string the verb, for messages
+---@param source garner.pull.source
+---@return garner.pull
+function M.pull(self, given, what, source)
+  source.client = self
+  source.concurrency = given.concurrency or self.settings.concurrency
+  source.on_not_ready = given.on_not_ready
+  source.on_retention = given.retention
+  if given.lag ~= nil then source.lag = given.lag end
+  source.progress, source.on_progress = given.progress, given.on_progress
+  local made, message = pull.new(source)
+  if not made then errors.misuse(("%s: %s"):format(what, message)) end
+  return made
+end
+
+return M

@@ -1,0 +1,206 @@
+--- Cuts a range of time into windows that one request each may ask for.
+-- Owns the arithmetic of edges, granularity and the longest span an API takes.
+-- Must not read a clock, know an API or send anything: the same range always
+-- gives the same windows. What a range means is garner.time's.
+
+local time = require "garner.time"
+
+local M = {}
+
+local floor = math.floor
+
+local EDGES = { ["[]"] = true, ["[)"] = true, ["(]"] = true, ["()"] = true }
+local MAX_WINDOWS = 100000
+
+local function misuse(message)
+  require("garner.errors").misuse(message)
+end
+
+local function show(value)
+  return type(value) == "string" and '"' .. value .. '"' or tostring(value)
+end
+
+local function positive(name, value)
+  local seconds, message = time.duration(value)
+  if not seconds then return nil, name .. ": " .. message end
+  if seconds == 0 then return nil, name .. ": must be more than 0" end
+  return seconds
+end
+
+-- All sums are done in whole ticks, a second each or else a microsecond, since
+-- sums of fractions drift.
+local function ticks_per_second(...)
+  for i = 1, select("#", ...) do
+    local value = select(i, ...)
+    if value ~= floor(value) then return 1000000 end
+  end
+  return 1
+end
+
+local function to_ticks(seconds, per_second)
+  return floor(seconds * per_second + 0.5)
+end
+
+local function to_seconds(ticks, per_second)
+  if per_second == 1 then return ticks end
+  local seconds = floor(ticks / per_second)
+  return ticks % per_second == 0 and seconds or ticks / per_second
+end
+
+local function round_up(ticks, step)
+  return ticks + (step - ticks % step) % step
+end
+
+-- Everything that the windows of a range have in common, or nil, message.
+local function prepare(range, options)
+  local edges = options.edges or "[)"
+  if not EDGES[edges] then
+    return nil, ('edges: must be "[]", "[)", "(]" or "()", got %s'):format(show(edges))
+  end
+  local grain, message = positive("granularity", options.granularity or 1)
+  if not grain then return nil, message end
+  local max = options.max
+  if max ~= nil then
+    max, message = positive("max", max)
+    if not max then return nil, message end
+  end
+  local per_second = ticks_per_second(range.from, range.to, grain, max or 0)
+  local p = { range = range, per_second = per_second, edges = edges,
+    grain = to_ticks(grain, per_second) }
+  if p.grain < 1 then return nil, "granularity: must be at least a microsecond" end
+  p.first, p.last = to_ticks(range.from, per_second), to_ticks(range.to, per_second)
+  p.open_start, p.moved_end = edges:sub(1, 1) == "(", edges == "(]"
+  if p.open_start then
+    -- Where a start is excluded, "a step earlier" must be an instant at which
+    -- the API can have nothing between it and the start: both on the grid.
+    p.first, p.last = round_up(p.first, p.grain), round_up(p.last, p.grain)
+    if p.first >= p.last then
+      return nil, ("the range lies between two steps of the API (%s s)"):format(tostring(grain))
+    end
+  end
+  p.step = p.last - p.first
+  if max then
+    local span = to_ticks(max, per_second)
+    if edges == "()" then span = span - p.grain end
+    if p.open_start then span = floor(span / p.grain) * p.grain end
+    if span < 1 then
+      return nil, ("max: %s leaves no room for a step of the API (%s s)"):format(
+        show(options.max), tostring(grain))
+    end
+    p.step = span
+  end
+  p.count = floor((p.last - p.first + p.step - 1) / p.step)
+  return p
+end
+
+local function window(p, index)
+  local from = p.first + (index - 1) * p.step
+  local to = index == p.count and p.last or from + p.step
+  local per_second = p.per_second
+  return {
+    index = index,
+    from = index == 1 and p.range.from or to_seconds(from, per_second),
+    to = index == p.count and p.range.to or to_seconds(to, per_second),
+    send_from = to_seconds(p.open_start and from - p.grain or from, per_second),
+    send_to = to_seconds(p.moved_end and to - p.grain or to, per_second),
+  }
+end
+
+---@class garner.Window
+---@field index integer from 1
+---@field from number epoch; this window's rows have from <= time < to
+---@field to number epoch, the next window's `from`
+---@field send_from number epoch to ask for, as the API's edges demand
+---@field send_to number epoch to ask for
+
+--- Plan the windows of an instant or naive range.
+---
+--- `[from, to)` of all windows together is exactly the range, without overlap,
+--- and `send_to - send_from` is never more than `max`. What is sent depends on
+--- which ends the API takes as its own:
+---   * `"[)"`: from and to as they are;
+---   * `"[]"`: the same, so neighbours share their edge instant, and the last
+---     window also asks for the instant at the range's end;
+---   * `"(]"`: both ends one granularity step earlier;
+---   * `"()"`: the start one step earlier, the span shorter by a step.
+--- For the last two, windows begin on multiples of the granularity; a range that
+--- does not is sent widened to the next step where that loses nothing.
+---@param range garner.Range
+---@param options? { max?: number|string, edges?: string, granularity?: number|string }
+--- max: longest span of a request (none if left out); edges: default "[)";
+--- granularity: the API's smallest step, default 1 s
+---@return garner.Window[]|nil windows
+---@return string|nil message
+function M.plan(range, options)
+  if type(range) ~= "table" or not range.from or not range.to then
+    misuse("window.plan: expected a range of instants")
+  end
+  local p, message = prepare(range, options or {})
+  if not p then return nil, message end
+  if p.count > MAX_WINDOWS then
+    return nil, ("the range would take %d windows, at most %d are planned"):format(p.count,
+      MAX_WINDOWS)
+  end
+  local windows = {}
+  for index = 1, p.count do windows[index] = window(p, index) end
+  return windows
+end
+
+local KNOWN = { from = true, to = true, date = true, zone = true, max = true, edges = true,
+  granularity = true, kind = true }
+
+local function check_options(spec)
+  if type(spec) ~= "table" then return "expected a table of options, got " .. type(spec) end
+  local unknown = {}
+  for name in pairs(spec) do
+    if not KNOWN[name] then unknown[#unknown + 1] = tostring(name) end
+  end
+  if #unknown > 0 then
+    table.sort(unknown)
+    return "unknown option " .. table.concat(unknown, ", ") .. " (date, edges, from, granularity, "
+      .. "kind, max, to, zone)"
+  end
+  if spec.kind ~= nil and spec.kind ~= "instant" and spec.kind ~= "naive" then
+    return 'kind: must be "instant" or "naive", got ' .. show(spec.kind)
+  end
+end
+
+--- Split a range for your own requests:
+---
+---     for w in garner.window.split { from = "2026-11-01", to = "2026-11-03", max = "8h" } do
+---       print(w.from, w.to)
+---     end
+---
+--- `from`, `to`, `date` and `zone` are those of every pull; `max`, `edges` and
+--- `granularity` those of `plan`; `kind = "naive"` gives local times without an
+--- offset. A wrong option raises at the caller's line. Each `w` has `from` and
+--- `to` (RFC 3339 text in the zone: what to send), `index`, `count`, and the
+--- epochs `starts` and `ends`: rows with starts <= time < ends are this window's.
+---@param spec table
+---@return fun(): table|nil
+function M.split(spec)
+  local problem = check_options(spec)
+  local range, p
+  if not problem then
+    range, problem = time.range(spec, { kind = spec.kind })
+  end
+  if range then p, problem = prepare(range, spec) end
+  if p then
+    local first = window(p, 1)
+    -- A start moved back across the first of all years cannot be written.
+    if not pcall(time.format, first.send_from, range.zone) then
+      p, problem = nil, "the range is outside the years 0000 to 9999"
+    end
+  end
+  if not p then misuse("window.split: " .. problem) end
+  local index = 0
+  return function()
+    if index >= p.count then return nil end
+    index = index + 1
+    local w = window(p, index)
+    return { index = index, count = p.count, starts = w.from, ends = w.to,
+      from = time.format(w.send_from, range.zone), to = time.format(w.send_to, range.zone) }
+  end
+end
+
+return M

@@ -1,0 +1,471 @@
+/* Owns: the checks of one logical request over a real socket: verdicts, retries
+ * and their record, deadlines, limits, files, and requests that create.
+ * Must not: check origins and credentials; test_exchange_origin.c does.
+ */
+#define _GNU_SOURCE
+#include "rig.h"
+
+#include "alloc.h"
+#include "clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* What `arg` of the handlers says. */
+struct plan {
+  int failures;        /* so many first requests get: */
+  int status;          /* this status; 0: a reset, -1: a close, -2: a stall */
+  const char *headers; /* with these headers */
+  const char *body;    /* and this body */
+};
+
+static void fail_first(struct server_request *r, void *arg) {
+  const struct plan *p = arg;
+  if ((int)server_hits(r->server, "/") > p->failures) {
+    server_answer(r, 200, NULL, "fine");
+  } else if (p->status > 0) {
+    server_answer(r, p->status, p->headers, p->body ? p->body : "no");
+  } else {
+    if (p->status == -2)
+      server_stall(r, 60000);
+    if (p->status == 0)
+      server_reset(r);
+    server_close(r);
+  }
+}
+
+static struct gn_event *after(struct rig *g, const struct plan *p,
+                              struct gn_request *r, enum gn_kind kind,
+                              const char *code, unsigned sends) {
+  struct gn_event *event;
+  server_forget(g->server);
+  server_set(g->server, fail_first, (void *)(size_t)p);
+  event = rig_expect(g, r, kind, code);
+  assert_int_equal(server_hits(g->server, "/"), sends);
+  return event;
+}
+
+static void test_retries(void **state) {
+  static const struct {
+    struct plan plan;
+    enum gn_kind kind;
+    const char *code, *why;
+    unsigned sends;
+    bool retryable;
+  } rows[] = {
+    {{2, 503, NULL, NULL}, GN_OK, NULL, "retry: 503", 3, false},
+    {{1, 500, NULL, NULL}, GN_OK, NULL, "retry: 500", 2, false},
+    {{1, 502, NULL, NULL}, GN_OK, NULL, "retry: 502", 2, false},
+    {{1, 504, NULL, NULL}, GN_OK, NULL, "retry: 504", 2, false},
+    {{1, 429, NULL, NULL}, GN_OK, NULL, "retry: 429", 2, false},
+    {{1, 0, NULL, NULL}, GN_OK, NULL, "retry: reset", 2, false},
+    {{1, -1, NULL, NULL}, GN_OK, NULL, "retry: reset", 2, false},
+    {{9, 503, NULL, NULL}, GN_SERVER, "503", "retry: 503", 4, true},
+    {{9, 429, NULL, NULL}, GN_THROTTLED, "429", "retry: 429", 4, true},
+    {{9, 0, NULL, NULL}, GN_TRANSPORT, "reset", "retry: reset", 4, true},
+    {{9, 400, NULL, NULL}, GN_INVALID, "400", "", 1, false},
+    {{9, 401, NULL, NULL}, GN_UNAUTHENTICATED, "401", "", 1, false},
+    {{9, 403, NULL, NULL}, GN_FORBIDDEN, "403", "", 1, false},
+    {{9, 404, NULL, NULL}, GN_NOT_FOUND, "404", "", 1, false},
+    {{9, 501, NULL, NULL}, GN_SERVER, "501", "", 1, false},
+    {{9, 304, NULL, NULL}, GN_PROTOCOL, "304", "", 1, false},
+  };
+  struct rig *g = *state;
+  size_t i;
+  for (i = 0; i < sizeof rows / sizeof *rows; i++) {
+    struct gn_event *event = after(g, &rows[i].plan, rig_request(g, "GET", "/"),
+                                   rows[i].kind, rows[i].code, rows[i].sends);
+    const struct gn_result *r = event->result;
+    assert_int_equal(r->record_count, rows[i].sends);
+    assert_string_equal(r->records[0].why, rows[i].why);
+    assert_int_equal(r->retryable, rows[i].retryable);
+    if (rows[i].plan.status > 0)
+      assert_int_equal(r->records[0].status, rows[i].plan.status);
+    if (rows[i].sends == 4)
+      assert_string_equal(r->records[3].why, "no attempts left");
+    if (rows[i].kind == GN_OK)
+      assert_string_equal(r->records[r->record_count - 1].why, "");
+    gn_event_free(event);
+  }
+}
+
+static void test_attempts_of_a_request(void **state) {
+  static const struct plan p = {9, 503, NULL, NULL};
+  struct rig *g = *state;
+  struct gn_request *r = rig_request(g, "GET", "/");
+  r->attempts = 2;
+  gn_event_free(after(g, &p, r, GN_SERVER, "503", 2));
+}
+
+static void test_retry_after(void **state) {
+  static const struct {
+    const char *headers;
+    double least, most; /* seconds waited; least < 0: not sent again */
+  } rows[] = {
+    {"Retry-After: 1\r\n", 1, 2.5},
+    {"Retry-After: 0\r\n", 0, 0.9},
+    {"Retry-After: soon\r\n", 0, 0.9},
+    {"Retry-After: -5\r\n", 0, 0.9},
+    {"Retry-After: Sun, 06 Nov 1994 08:49:37 GMT\r\n", 0, 0.9},
+    {"Retry-After: 6\r\n", -1, 0},
+    {"Retry-After: 1000000000000\r\n", -1, 0},
+    {"Retry-After: Fri, 06 Nov 2099 08:49:37 GMT\r\n", -1, 0},
+  };
+  struct rig *g = *state;
+  size_t i;
+  g->options.max_wait = 5;
+  rig_policy(g);
+  for (i = 0; i < sizeof rows / sizeof *rows; i++) {
+    struct plan p = {1, 429, rows[i].headers, NULL};
+    bool again = rows[i].least >= 0;
+    int64_t start = gn_now_ms();
+    struct gn_event *event = after(g, &p, rig_request(g, "GET", "/"),
+                                   again ? GN_OK : GN_THROTTLED, NULL,
+                                   again ? 2 : 1);
+    double took = (double)(gn_now_ms() - start) / 1000;
+    const struct gn_result *r = event->result;
+    if (took < rows[i].least || took > rows[i].most + 2)
+      fail_msg("row %zu took %g s", i, took);
+    if (again) {
+      assert_true(r->records[0].waited >= rows[i].least);
+    } else {
+      assert_string_equal(r->records[0].why, "Retry-After passes max_wait");
+      assert_true(r->retry_after > 5 && r->retryable);
+    }
+    gn_event_free(event);
+  }
+}
+
+/* Fails at once, with the last error, where the wait would pass the deadline. */
+static void test_retry_after_and_deadline(void **state) {
+  static const struct plan p = {9, 503, "Retry-After: 20\r\n", NULL};
+  struct rig *g = *state;
+  struct gn_request *r = rig_request(g, "GET", "/");
+  int64_t start = gn_now_ms();
+  struct gn_event *event;
+  r->timeout_ms = 3000;
+  event = after(g, &p, r, GN_SERVER, "503", 1);
+  assert_string_equal(event->result->records[0].why,
+                      "the deadline would pass");
+  assert_in_range(gn_now_ms() - start, 0, 2500);
+  gn_event_free(event);
+}
+
+static void test_deadline(void **state) {
+  static const struct plan p = {99, -2, NULL, NULL};
+  struct rig *g = *state;
+  struct gn_request *r = rig_request(g, "GET", "/");
+  int64_t start = gn_now_ms();
+  r->timeout_ms = 300;
+  gn_event_free(after(g, &p, r, GN_TIMEOUT, "deadline", 1));
+  assert_in_range(gn_now_ms() - start, 299, 3000);
+}
+
+static void drip(struct server_request *r, void *arg) {
+  int i;
+  (void)arg;
+  server_send(r, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n");
+  for (i = 0; i < 3; i++) {
+    server_send(r, "x");
+    server_stall(r, 100);
+  }
+  server_stall(r, 60000);
+  server_close(r);
+}
+
+static void test_stall(void **state) {
+  struct rig *g = *state;
+  struct gn_request *r = rig_request(g, "GET", "/drip");
+  int64_t start = gn_now_ms();
+  g->options.stall_timeout = 1;
+  rig_policy(g);
+  server_set(g->server, drip, NULL);
+  r->download = true;
+  r->attempts = 1;
+  gn_event_free(rig_expect(g, r, GN_TIMEOUT, "stall"));
+  assert_in_range(gn_now_ms() - start, 900, 8000);
+}
+
+/* A stall limit that libcurl cannot hold must not break requests. */
+static void test_long_limits(void **state) {
+  struct rig *g = *state;
+  g->options.stall_timeout = 1e6;
+  g->options.timeout = 1e9;
+  g->options.connect_timeout = 1e9;
+  rig_policy(g);
+  gn_event_free(rig_expect(g, rig_request(g, "GET", "/"), GN_OK, NULL));
+}
+
+static void test_refused(void **state) {
+  struct rig *g = *state;
+  struct gn_event *event;
+  struct gn_request *r;
+  char url[64];
+  snprintf(url, sizeof url, "http://127.0.0.1:%u/", server_dead_port());
+  r = rig_request(g, "POST", url); /* not safe, but surely not sent */
+  event = rig_expect(g, r, GN_TRANSPORT, "connect");
+  assert_int_equal(event->result->record_count, 4);
+  gn_event_free(event);
+}
+
+static void test_retry_budget(void **state) {
+  static const struct plan p = {100000, 503, NULL, NULL};
+  struct rig *g = *state;
+  unsigned i, used_up = 0;
+  server_set(g->server, fail_first, (void *)(size_t)&p);
+  for (i = 0; i < 30; i++)
+    rig_get(g, "/storm");
+  for (i = 0; i < 30; i++) {
+    struct gn_event *event = rig_next(g);
+    const struct gn_result *r = event->result;
+    rig_error_is(&r->error, GN_SERVER, "503");
+    if (strcmp(r->records[r->record_count - 1].why, "retry budget used up") == 0)
+      used_up++;
+    gn_event_free(event);
+  }
+  assert_true(used_up > 0);
+  assert_int_equal(server_hits(g->server, "/storm"), 30 + 500 / 14);
+}
+
+static void test_rate(void **state) {
+  struct rig *g = *state;
+  int64_t start = gn_now_ms();
+  struct gn_stats stats;
+  int i;
+  g->options.rate = 10;
+  g->options.burst = 2;
+  rig_policy(g);
+  for (i = 0; i < 6; i++)
+    rig_get(g, "/rate");
+  for (i = 0; i < 6; i++)
+    gn_event_free(rig_next(g));
+  assert_in_range(gn_now_ms() - start, 390, 3000);
+  gn_engine_stats(g->engine, &stats);
+  assert_in_range(stats.throttled_ms, 900, 1100); /* 100+200+300+400 */
+}
+
+static void busy_once(struct server_request *r, void *arg) {
+  (void)arg;
+  if (strcmp(r->target, "/busy") == 0 && server_hits(r->server, "/busy") == 1)
+    server_answer(r, 429, "Retry-After: 3\r\n", "");
+  else
+    server_answer(r, 200, NULL, "fine");
+}
+
+/* One request that waits long must not hold up the others. */
+static void test_rate_and_backoff(void **state) {
+  struct rig *g = *state;
+  int64_t start = gn_now_ms();
+  uint64_t busy, other;
+  g->options.rate = 50;
+  rig_policy(g);
+  server_set(g->server, busy_once, NULL);
+  busy = rig_get(g, "/busy");
+  rig_until(g, "/busy", 1);
+  rig_run(g, 100);
+  other = rig_get(g, "/other");
+  rig_body(rig_done(g, other), "fine");
+  assert_in_range(gn_now_ms() - start, 0, 2500);
+  gn_engine_cancel(g->engine, busy);
+  gn_event_free(rig_done(g, busy));
+}
+
+/* The rate's next slot after the deadline: told at once. */
+static void test_rate_and_deadline(void **state) {
+  static const struct plan p = {99, 503, NULL, NULL};
+  struct rig *g = *state;
+  struct gn_request *r = rig_request(g, "GET", "/");
+  int64_t start = gn_now_ms();
+  r->timeout_ms = 2000;
+  g->options.rate = 0.01;
+  rig_policy(g);
+  gn_event_free(after(g, &p, r, GN_TIMEOUT, "deadline", 1));
+  assert_in_range(gn_now_ms() - start, 0, 2000);
+}
+
+/* ---- what comes back ---- */
+
+static void raw(struct server_request *r, void *arg) {
+  server_send(r, arg);
+  server_close(r);
+}
+
+static void test_responses(void **state) {
+  static const struct {
+    const char *text;
+    enum gn_kind kind;
+    const char *code, *body;
+  } rows[] = {
+    {"HTTP/1.1 100 Continue\r\nX-A: 1\r\n\r\nHTTP/1.1 103 Hints\r\n\r\n"
+     "HTTP/1.1 200 OK\r\nX-B: 2\r\nContent-Length: 2\r\n\r\nhi",
+     GN_OK, NULL, "hi"},
+    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+     GN_OK, NULL, "hi"},
+    {"HTTP/1.1 204 No Content\r\n\r\n", GN_OK, NULL, ""},
+    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhi",
+     GN_PROTOCOL, "incomplete", NULL},
+    {"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi", GN_PROTOCOL,
+     "incomplete", NULL},
+    {"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nhi",
+     GN_PROTOCOL, "encoding", NULL},
+    {"SSH-2.0-x\r\n", GN_PROTOCOL, "framing", NULL},
+    {"", GN_TRANSPORT, "reset", NULL},
+  };
+  struct rig *g = *state;
+  size_t i, len;
+  for (i = 0; i < sizeof rows / sizeof *rows; i++) {
+    struct gn_request *r = rig_request(g, "GET", "/");
+    struct gn_event *event;
+    server_set(g->server, raw, (void *)(size_t)rows[i].text);
+    r->attempts = 1;
+    event = rig_expect(g, r, rows[i].kind, rows[i].code);
+    if (i == 0) {
+      assert_null(gn_headers_find(&event->result->headers, "X-A", &len));
+      assert_non_null(gn_headers_find(&event->result->headers, "x-b", &len));
+    }
+    if (rows[i].body)
+      rig_body(event, rows[i].body);
+    else
+      gn_event_free(event);
+  }
+}
+
+static void flood(struct server_request *r, void *arg) {
+  const char *kind = arg;
+  int i;
+  if (strcmp(kind, "headers") == 0)
+    server_send(r, "HTTP/1.1 200 OK\r\n");
+  if (strcmp(kind, "body") == 0)
+    server_send(r, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+  for (i = 0; i < 4000; i++)
+    server_send(r, strcmp(kind, "headers") == 0 ? "X-Flood: 0123456789abcde\r\n"
+                   : strcmp(kind, "body") == 0
+                       ? "10\r\n0123456789abcdef\r\n"
+                       : "HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\n");
+  server_close(r);
+}
+
+static void test_too_large(void **state) {
+  static const char *const kinds[] = {"headers", "body", "interim"};
+  struct rig *g = *state;
+  size_t i;
+  g->options.max_headers = 8192;
+  g->options.max_body = 8192;
+  rig_policy(g);
+  for (i = 0; i < 3; i++) {
+    struct gn_event *event;
+    server_forget(g->server);
+    server_set(g->server, flood, (void *)(size_t)kinds[i]);
+    event = rig_expect(g, rig_request(g, "GET", "/"), GN_TOO_LARGE,
+                       i == 1 ? "body" : "headers");
+    assert_int_equal(server_hits(g->server, "/"), 1);
+    gn_event_free(event);
+  }
+}
+
+static void echo(struct server_request *r, void *arg) {
+  const char *type = server_header(r, "Content-Type");
+  char text[256];
+  (void)arg;
+  snprintf(text, sizeof text, "%s %s %s", r->method, type ? type : "-",
+           r->body);
+  server_answer(r, 200, NULL, text);
+}
+
+static void test_methods(void **state) {
+  static const struct {
+    const char *method, *body, *want;
+  } rows[] = {
+    {"GET", NULL, "GET - "}, {"POST", "b", "POST - b"},
+    {"POST", NULL, "POST - "}, {"PUT", "b", "PUT - b"},
+    {"PATCH", "b", "PATCH - b"}, {"DELETE", NULL, "DELETE - "},
+    {"GET", "b", "GET - b"}, {"HEAD", NULL, ""},
+  };
+  struct rig *g = *state;
+  struct gn_error err;
+  size_t i;
+  server_set(g->server, echo, NULL);
+  for (i = 0; i < sizeof rows / sizeof *rows; i++) {
+    struct gn_request *r = rig_request(g, rows[i].method, "/echo");
+    if (rows[i].body)
+      gn_request_set_body(r, rows[i].body, 1, &err);
+    rig_body(rig_expect(g, r, GN_OK, NULL), rows[i].want);
+  }
+}
+
+/* ---- requests that create ---- */
+
+static void test_creation(void **state) {
+  static const struct {
+    struct plan plan;
+    enum gn_kind kind;
+    const char *code;
+    unsigned sends;
+  } rows[] = {
+    {{0, 200, NULL, NULL}, GN_OK, NULL, 1},
+    {{1, 429, NULL, NULL}, GN_OK, NULL, 2},
+    {{1, 503, "Retry-After: 0\r\n", NULL}, GN_OK, NULL, 2},
+    {{1, 503, NULL, NULL}, GN_IN_DOUBT, "503", 1},
+    {{1, 500, NULL, NULL}, GN_IN_DOUBT, "500", 1},
+    {{1, 502, NULL, NULL}, GN_IN_DOUBT, "502", 1},
+    {{1, 504, NULL, NULL}, GN_IN_DOUBT, "504", 1},
+    {{1, 408, NULL, NULL}, GN_IN_DOUBT, "408", 1},
+    {{1, 400, NULL, NULL}, GN_INVALID, "400", 1},
+    {{1, 0, NULL, NULL}, GN_IN_DOUBT, "reset", 1},
+    {{1, -1, NULL, NULL}, GN_IN_DOUBT, "reset", 1},
+    {{1, -2, NULL, NULL}, GN_IN_DOUBT, "deadline", 1},
+  };
+  struct rig *g = *state;
+  size_t i;
+  for (i = 0; i < sizeof rows / sizeof *rows; i++) {
+    struct gn_request *r = rig_request(g, "POST", "/create");
+    struct gn_event *event;
+    if (rows[i].plan.status == -2)
+      r->timeout_ms = 200;
+    event = after(g, &rows[i].plan, r, rows[i].kind, rows[i].code,
+                  rows[i].sends);
+    if (rows[i].kind == GN_IN_DOUBT)
+      assert_false(event->result->retryable);
+    gn_event_free(event);
+  }
+}
+
+static void close_on_create(struct server_request *r, void *arg) {
+  (void)arg;
+  if (strcmp(r->target, "/create") == 0)
+    server_close(r); /* read, not answered */
+  else
+    server_answer(r, 200, NULL, "fine");
+}
+
+/* libcurl by itself would send it again on a connection that it used before. */
+static void test_creation_on_kept_connection(void **state) {
+  static const char *const methods[] = {"POST", "GET"};
+  struct rig *g = *state;
+  size_t i;
+  server_set(g->server, close_on_create, NULL);
+  for (i = 0; i < 2; i++) {
+    struct gn_request *r = rig_request(g, methods[i], "/create");
+    r->safe = false;
+    gn_event_free(rig_expect(g, rig_request(g, "GET", "/warm"), GN_OK, NULL));
+    server_forget(g->server);
+    gn_event_free(rig_expect(g, r, GN_IN_DOUBT, "reset"));
+    assert_int_equal(server_hits(g->server, "/create"), 1);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+    BOTH(test_retries), BOTH(test_attempts_of_a_request),
+    BOTH(test_retry_after), BOTH(test_retry_after_and_deadline),
+    BOTH(test_deadline), BOTH(test_stall), INLINE(test_long_limits),
+    BOTH(test_refused), BOTH(test_retry_budget), BOTH(test_rate),
+    BOTH(test_rate_and_backoff), BOTH(test_rate_and_deadline),
+    BOTH(test_responses), BOTH(test_too_large), BOTH(test_methods),
+    BOTH(test_creation), BOTH(test_creation_on_kept_connection),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,240 @@
+/* Owns: the checks of src/core/sink.c with file calls that fail, are
+ * interrupted or do half their work, at a chosen call. The functions below
+ * stand in front of libc's for this program.
+ * Must not: leave anything outside its own temporary folder.
+ */
+#define _GNU_SOURCE
+#include "sink_folder.h"
+
+#include <dlfcn.h>
+#include <stdbool.h>
+#include <sys/file.h>
+
+enum call { OPEN, WRITE, FSYNC, RENAME, FTRUNCATE, FLOCK, CALLS };
+
+static struct {
+  int seen[CALLS];   /* how often each was called */
+  int at[CALLS];     /* which one is to fail, from 1; 0: none */
+  int error[CALLS];  /* with this errno */
+  size_t short_by;   /* writes take at most so many bytes, 0: all */
+  void (*on_flock)(void); /* runs before the lock is taken */
+} fault;
+
+static bool fails(enum call call) {
+  if (++fault.seen[call] != fault.at[call])
+    return false;
+  errno = fault.error[call];
+  return true;
+}
+
+static void fail_call(enum call call, int nth, int error) {
+  memset(&fault, 0, sizeof fault);
+  fault.at[call] = nth;
+  fault.error[call] = error;
+}
+
+static void *real(const char *name) {
+  return dlsym(RTLD_NEXT, name);
+}
+
+/* ISO C has no cast from an object's pointer to a function's. */
+#define REAL(type, name) \
+  type name##_real; \
+  void *name##_address = real(#name); \
+  memcpy(&name##_real, &name##_address, sizeof name##_real)
+
+typedef int open_type(const char *, int, ...);
+typedef ssize_t write_type(int, const void *, size_t);
+typedef int fsync_type(int);
+typedef int rename_type(const char *, const char *);
+typedef int ftruncate_type(int, off_t);
+typedef int flock_type(int, int);
+
+int open(const char *path, int flags, ...) {
+  REAL(open_type *, open);
+  va_list args;
+  unsigned mode = 0;
+  if (flags & O_CREAT) {
+    va_start(args, flags);
+    mode = va_arg(args, unsigned);
+    va_end(args);
+  }
+  return fails(OPEN) ? -1 : open_real(path, flags, mode);
+}
+
+ssize_t write(int fd, const void *data, size_t len) {
+  REAL(write_type *, write);
+  if (fails(WRITE))
+    return -1;
+  if (fault.short_by && len > fault.short_by)
+    len = fault.short_by;
+  return write_real(fd, data, len);
+}
+
+int fsync(int fd) {
+  REAL(fsync_type *, fsync);
+  return fails(FSYNC) ? -1 : fsync_real(fd);
+}
+
+int rename(const char *from, const char *to) {
+  REAL(rename_type *, rename);
+  return fails(RENAME) ? -1 : rename_real(from, to);
+}
+
+int ftruncate(int fd, off_t len) {
+  REAL(ftruncate_type *, ftruncate);
+  return fails(FTRUNCATE) ? -1 : ftruncate_real(fd, len);
+}
+
+int flock(int fd, int operation) {
+  REAL(flock_type *, flock);
+  void (*hook)(void) = fault.on_flock;
+  fault.on_flock = NULL;
+  if (hook)
+    hook();
+  return fails(FLOCK) ? -1 : flock_real(fd, operation);
+}
+
+static struct gn_sink *other;
+
+static void other_finishes(void) {
+  struct gn_error err = {0};
+  assert_int_equal(gn_sink_finish(other, &err), 0);
+}
+
+/* Between our opening the .part and locking it, its owner makes it the target:
+ * what we have open must not be written to. */
+static void test_part_renamed_while_opening(void **state) {
+  struct gn_error err = {0};
+  struct gn_sink *s = new_file(target);
+  (void)state;
+  other = new_file(target);
+  assert_int_equal(gn_sink_begin(other, &err), 0);
+  assert_int_equal(gn_sink_write(other, "from the other", 14, &err), 0);
+  fault.on_flock = other_finishes;
+  assert_int_equal(gn_sink_begin(s, &err), 0);
+  assert_int_equal(gn_sink_write(s, "mine", 4, &err), 0);
+  assert_file(target, "from the other");
+  assert_file(part, "mine");
+  assert_int_equal(gn_sink_finish(s, &err), 0);
+  assert_file(target, "mine");
+  gn_sink_free(other);
+  gn_sink_free(s);
+}
+
+static void remove_part(void) {
+  assert_int_equal(unlink(part), 0);
+  fault.on_flock = remove_part; /* and again at the next try */
+}
+
+static void test_part_keeps_changing(void **state) {
+  (void)state;
+  fault.on_flock = remove_part;
+  assert_begin_fails(target, "EBUSY");
+}
+
+static void test_calls_fail(void **state) {
+  static const struct {
+    enum call call;
+    int nth, error;
+    const char *code;
+  } cases[] = {
+    {OPEN, 1, EMFILE, "EMFILE"},     {OPEN, 1, EACCES, "EACCES"},
+    {OPEN, 1, EROFS, "EROFS"},       {FTRUNCATE, 1, EIO, "EIO"},
+    {WRITE, 1, ENOSPC, "ENOSPC"},    {WRITE, 2, EDQUOT, "EDQUOT"},
+    {WRITE, 2, EIO, "EIO"},          {FSYNC, 1, EIO, "EIO"},
+    {FSYNC, 1, ENOSPC, "ENOSPC"},    {RENAME, 1, EXDEV, "EXDEV"},
+    {RENAME, 1, EACCES, "EACCES"},   {RENAME, 1, ECHILD, "errno-10"},
+  };
+  size_t i;
+  (void)state;
+  put_file(target, "old");
+  for (i = 0; i < COUNT(cases); i++) {
+    struct gn_error err = {0};
+    struct gn_sink *s = new_file(target);
+    fail_call(cases[i].call, cases[i].nth, cases[i].error);
+    if (flow(s, &err) == 0)
+      fail_msg("case %zu went unnoticed", i);
+    assert_file_error(&err, cases[i].code);
+    gn_sink_free(s);
+    assert_absent(part);
+    assert_file(target, "old");
+  }
+}
+
+/* What only comes after the rename can no longer leave the old file. */
+static void test_folder_sync_fails(void **state) {
+  static const struct {
+    enum call call;
+    int nth, error, want;
+  } cases[] = {
+    {FSYNC, 2, EIO, -1},
+    {FSYNC, 2, EINVAL, 0},
+    {OPEN, 2, EACCES, 0},
+  };
+  size_t i;
+  (void)state;
+  for (i = 0; i < COUNT(cases); i++) {
+    struct gn_error err = {0};
+    struct gn_sink *s = new_file(target);
+    put_file(target, "old");
+    fail_call(cases[i].call, cases[i].nth, cases[i].error);
+    assert_int_equal(flow(s, &err), cases[i].want);
+    if (cases[i].want != 0)
+      assert_file_error(&err, "EIO");
+    gn_sink_free(s);
+    assert_absent(part);
+    assert_file(target, "new text");
+  }
+}
+
+static void test_interrupted(void **state) {
+  static const enum call calls[] = {OPEN, FLOCK, FTRUNCATE, WRITE, FSYNC};
+  size_t i;
+  (void)state;
+  for (i = 0; i < COUNT(calls); i++) {
+    struct gn_error err = {0};
+    struct gn_sink *s = new_file(target);
+    fail_call(calls[i], 1, EINTR);
+    fault.short_by = 1;
+    if (flow(s, &err) != 0)
+      fail_msg("call %d: %s", (int)calls[i], err.message);
+    assert_file(target, "new text");
+    gn_sink_free(s);
+  }
+}
+
+static void test_no_locks_here(void **state) {
+  struct gn_error err = {0};
+  struct gn_sink *s = new_file(target);
+  (void)state;
+  fail_call(FLOCK, 1, ENOLCK);
+  assert_int_equal(flow(s, &err), 0);
+  assert_file(target, "new text");
+  gn_sink_free(s);
+}
+
+static int calm_setup(void **state) {
+  memset(&fault, 0, sizeof fault);
+  return setup(state);
+}
+
+static int calm_teardown(void **state) {
+  memset(&fault, 0, sizeof fault);
+  return teardown(state);
+}
+
+#define FAULTY(name) \
+  cmocka_unit_test_setup_teardown(name, calm_setup, calm_teardown)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+    FAULTY(test_part_renamed_while_opening),
+    FAULTY(test_part_keeps_changing),
+    FAULTY(test_calls_fail),
+    FAULTY(test_folder_sync_fails),
+    FAULTY(test_interrupted),
+    FAULTY(test_no_locks_here),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

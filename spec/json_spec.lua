@@ -1,0 +1,517 @@
+-- Owns: the checks of garner.json: what it reads and writes on every Lua, the public
+-- JSONTestSuite where it is there, and lua-cjson as a second opinion.
+-- Must not: test the reader's grammar in depth (spec/core/test_json.c does).
+
+local core = require "garner.core"
+local errors = require "garner.errors"
+local json = require "garner.json"
+local cjson = require "cjson"
+local lfs = require "lfs"
+
+local here = debug.getinfo(1, "S").source:match "^@(.*)[/\\]" or "spec"
+local suite = here .. "/../../shared/data/JSONTestSuite/test_parsing"
+
+local decode, encode, null = json.decode, json.encode, json.null
+local integers = math.type ~= nil -- luacheck: ignore 143
+
+-- The same numbers on every Lua.
+local function generator(seed)
+  return function(n)
+    seed = (seed * 16807) % 2147483647
+    return seed % n + 1
+  end
+end
+
+-- "integer", "float", "string", ...: where Lua has integers, they are told apart.
+local function sort(value)
+  return type(value) == "number" and integers and math.type(value) -- luacheck: ignore 143
+    or type(value)
+end
+
+-- Not through luassert, which would print all of a long text.
+local function assert_text(want, got)
+  if want ~= got then
+    local at = 1
+    while want:byte(at) == got:byte(at) do
+      at = at + 1
+    end
+    error(("differs from byte %d on: %q, wanted %q"):format(at, got:sub(at, at + 40),
+      want:sub(at, at + 40)), 2)
+  end
+end
+
+-- Deep comparison; `same` judges what is not a table. Returns nil or where they differ.
+local function difference(a, b, same, path)
+  if type(a) ~= "table" or type(b) ~= "table" then
+    return not same(a, b) and path .. ": " .. tostring(a) .. " and " .. tostring(b) or nil
+  end
+  for k, v in pairs(a) do
+    local found = difference(v, b[k], same, path .. "/" .. tostring(k))
+    if found then
+      return found
+    end
+  end
+  for k in pairs(b) do
+    if a[k] == nil then
+      return path .. "/" .. tostring(k) .. ": only in the second"
+    end
+  end
+end
+
+-- lua-cjson has doubles only, and reads what overflows one as infinity.
+local function as_double(a, b)
+  if b == math.huge or b == -math.huge then
+    return type(a) == "string" and a:find "^%-?%d" ~= nil
+  elseif type(b) == "number" then
+    return tonumber(a) ~= nil and tonumber(a) + 0.0 == b
+  end
+  return a == b
+end
+
+local function assert_same(a, b, same, note)
+  local found = difference(a, b, same, "")
+  if found then
+    error(found .. " in " .. note, 2)
+  end
+end
+
+-- Documents ------------------------------------------------------------------
+
+local STRINGS = {
+  '""', '"a"', '"time"', '"2026-11-19T00:00:00Z"', '"\\u0000"', '"\\u00e9\\n\\"\\\\\\/"', '"é"',
+  '"中文 text"', '"\\ud83d\\ude00"', '"😀"', '"\127"', '"value"', '"' .. ("long"):rep(30) .. '"',
+}
+local NUMBERS = {
+  "0", "1", "-1", "37", "2147483648", "-9007199254740992", "9007199254740991", "0.1", "-2.5", "1e3",
+  "1E-7", "123456.789", "1.7976931348623157e308", "5e-324", "0.30000000000000004", "12.50", "0.0",
+}
+local SPACES = { "", "", "", " ", "\n", "\t\r\n  " }
+
+local function make_document(random, depth)
+  local kind = random(depth > 4 and 5 or 9)
+  local space = SPACES[random(#SPACES)]
+  if kind == 1 then
+    return ({ "true", "false", "null" })[random(3)] .. space
+  elseif kind <= 3 then
+    return STRINGS[random(#STRINGS)] .. space
+  elseif kind <= 5 then
+    return NUMBERS[random(#NUMBERS)] .. space
+  end
+  local parts = {}
+  for i = 1, random(6) - 1 do
+    local value = space .. make_document(random, depth + 1)
+    parts[i] = kind <= 7 and value or STRINGS[random(#STRINGS)] .. ":" .. value
+  end
+  local inside = table.concat(parts, ",") .. space
+  return kind <= 7 and "[" .. inside .. "]" or "{" .. inside .. "}"
+end
+
+local function damage(random, text)
+  local at = random(#text)
+  local bytes = "{}[]\",:\\ue+-.019tf \n\1\128\195"
+  local pick = random(#bytes)
+  return text:sub(1, at - 1) .. bytes:sub(pick, pick) .. text:sub(at + random(2) - 1)
+end
+
+-- ----------------------------------------------------------------------------
+
+describe("json.decode", function()
+  it("reads every kind of value", function()
+    local value = assert(decode '{"s":"x","n":1.5,"t":true,"f":false,"z":null,"a":[1,[2]],"o":{}}')
+    assert.are.equal("x", value.s)
+    assert.are.equal(1.5, value.n)
+    assert.is_true(value.t)
+    assert.is_false(value.f)
+    assert.are.equal(null, value.z)
+    assert.are.equal(2, value.a[2][1])
+    assert.is_nil(next(value.o))
+    assert.are.equal("top", decode '"top"')
+    assert.are.equal(false, (decode "false"))
+    assert.are.equal(null, decode " null ")
+  end)
+
+  it("has lua-cjson's null", function()
+    assert.are.equal(cjson.null, null)
+    assert.are.equal("[null]", cjson.encode(decode "[null]"))
+  end)
+
+  it("decodes escapes, NULs included", function()
+    assert.are.equal("a\0b\n\"\\/\8\12\r\t", decode '"a\\u0000b\\n\\"\\\\\\/\\b\\f\\r\\t"')
+    assert.are.equal("é€😀", decode '"\\u00e9\\u20AC\\ud83d\\uDE00"')
+    assert.are.equal(1, decode('{"\\u006bey":1}').key)
+    local long = ("x"):rep(100000)
+    assert_text(long .. "\n" .. long, decode('"' .. long .. "\\n" .. long .. '"'))
+  end)
+
+  it("takes the last of equal keys", function()
+    assert.are.equal(2, decode('{"a":1,"a":2}').a)
+    assert.are.equal(2, decode('{"a":1,"\\u0061":2}').a)
+    assert.is_nil(decode('{"a":{"b":1},"a":{}}').a.b)
+  end)
+
+  it("keeps integers exact, as numbers where this Lua can", function()
+    local function check(text, as_number)
+      local value = decode(text)
+      if as_number then
+        assert.are.equal("number", type(value))
+        assert.are.equal(integers and "integer" or "number", sort(value))
+      else
+        assert.are.equal("string", type(value))
+      end
+      assert.are.equal(as_number and text or '"' .. text .. '"', encode(value))
+    end
+    for _, sign in ipairs { "", "-" } do
+      check(sign .. "1", true)
+      check(sign .. "2147483648", true)
+      check(sign .. "9007199254740991", true)
+      check(sign .. "9007199254740992", true)
+      check(sign .. "9007199254740993", integers)
+      check(sign .. "9223372036854775807", integers)
+      check(sign .. "9223372036854775809", false)
+      check(sign .. "18446744073709551616", false)
+      check(sign .. "123456789012345678901234567890", false)
+    end
+    check("0", true)
+    check("-9223372036854775808", integers)
+    check("9223372036854775808", false)
+  end)
+
+  it("reads fractions as the nearest double, and those too large as text", function()
+    assert.are.equal(0.1, decode "0.1")
+    assert.are.equal(1e23, decode "1e23")
+    assert.are.equal(5e-324, decode "5e-324")
+    assert.are.equal(0, decode "1e-400")
+    assert.are.equal(0.5, decode("0.5" .. ("0"):rep(5000)))
+    assert.are.equal("1e400", decode "1e400")
+    assert.are.equal("-1.5E+999", decode "-1.5E+999")
+    assert.are.equal(-math.huge, 1 / decode "-0")
+    assert.are.equal(-math.huge, 1 / decode "-0.0")
+    assert.are.equal(3, decode "3.0")
+  end)
+
+  it("tells what is wrong and where", function()
+    local value, err = decode '{"a":1,}'
+    assert.is_nil(value)
+    assert.is_true(errors.is(err, "protocol"))
+    assert.are.equal("json", err.code)
+    assert.are.equal("not JSON: expected a key at byte 8", err.message)
+    assert.are.equal(8, err.offset)
+    assert.are.equal("<html>", ("x <html>"):sub(select(2, decode "x <html>").offset + 2))
+    for _, text in ipairs { "", " ", "nul", "[1,]", "{'a':1}", "NaN", "\239\187\191[]", "[1]x",
+      "[01]", '"\\ud800"', '"\255"', '"\192\128"', '"\n"', "[1\0]", "<html></html>" } do
+      value, err = decode(text)
+      assert.is_nil(value)
+      assert.is_true(errors.is(err, "protocol"))
+    end
+  end)
+
+  it("raises at the caller's line for what is no text", function()
+    for _, wrong in ipairs { {}, 12, true, print } do
+      local line = debug.getinfo(1, "l").currentline + 1
+      local ok, message = pcall(function() return (decode(wrong)) end)
+      assert.is_false(ok)
+      assert.is_truthy(message:find("json_spec.lua:" .. line .. ": json.decode: text exp", 1, true))
+    end
+    assert.has_error(function() decode() end)
+    assert.has_error(function() decode("1", 3) end)
+    assert.has_error(function() decode("1", { depht = 3 }) end)
+    for _, depth in ipairs { 0, -1, 1.5, 2049, 0 / 0, "x" } do
+      assert.has_error(function() decode("1", { depth = depth }) end)
+    end
+    assert.has_error(function() core.json_decode(12) end)
+    assert.has_error(function() core.json_decode("1", -1) end)
+  end)
+
+  it("limits the nesting", function()
+    local function nested(n)
+      return ("["):rep(n) .. ("]"):rep(n)
+    end
+    assert(decode(nested(512)))
+    local _, err = decode(nested(513))
+    assert.are.equal("not JSON: nested too deep at byte 513", err.message)
+    assert(decode(nested(3), { depth = 3 }))
+    assert.is_nil((decode(nested(4), { depth = 3 })))
+    local deep = nested(2048)
+    assert_text(deep, encode(assert(decode(deep, { depth = 2048 })), { depth = 2048 }))
+    assert.is_nil((decode(("["):rep(1000000), { depth = 2048 })))
+    assert.is_nil((decode(('{"a":['):rep(300000))))
+  end)
+
+  it("builds tables beyond what the stack holds", function()
+    local wide = "[" .. ("1,"):rep(300000) .. "2]"
+    local value = assert(decode(wide))
+    assert.are.equal(300001, #value)
+    assert.are.equal(2, value[300001])
+    assert_text(wide, encode(value))
+    local many = {}
+    for i = 1, 20000 do
+      many[i] = ('"k%06d":{"n":[%d,{"x":[]}]}'):format(i, i)
+    end
+    local object = '{"a":[' .. ("0,"):rep(9000) .. "{" .. table.concat(many, ",") .. '}],"b":1}'
+    assert_text(object, encode(assert(decode(object))))
+    -- Every level holds values of its own when the stack runs out.
+    local level = '{"a":[' .. ("1,"):rep(100) .. '{"b":'
+    local deep = level:rep(150) .. "[]" .. (',"c":2}],"d":3}'):rep(150)
+    assert_text(deep, encode(assert(decode(deep))))
+    deep = ('[7,{"k":'):rep(1000) .. wide .. ("}]"):rep(1000)
+    assert_text(deep, encode(assert(decode(deep, { depth = 2048 })), { depth = 2048 }))
+  end)
+
+  it("works in a coroutine and while the collector is busy", function()
+    local random = generator(7)
+    local pause = collectgarbage("setpause", 1)
+    local ok, message = pcall(coroutine.wrap(function()
+      for _ = 1, 300 do
+        local text = "[" .. make_document(random, 0) .. "]"
+        local value = assert(decode(text))
+        assert_same(assert(decode(encode(value))), value, as_double, text)
+      end
+    end))
+    collectgarbage("setpause", pause)
+    assert(ok, message)
+  end)
+
+  it("leaves nothing on the stack of its caller", function()
+    local function count(...)
+      return select("#", ...)
+    end
+    assert.are.equal(1, count(core.json_decode "[[1],{}]"))
+    assert.are.equal(3, count(core.json_decode "[[1],{}"))
+    assert.are.equal(3, count(core.json_decode(("["):rep(600))))
+  end)
+end)
+
+describe("json.encode", function()
+  it("gives the same bytes for the same value", function()
+    assert.are.equal('{"":0,"B":2,"a":1,"aa":3,"b":{"x":[1,2],"y":"z"}}',
+      encode { b = { y = "z", x = { 1, 2 } }, aa = 3, a = 1, B = 2, [""] = 0 })
+    local t = {}
+    for i = 500, 1, -1 do
+      t[("k%03d"):format(i)] = i
+    end
+    local text = encode(t)
+    assert.are.equal('{"k001":1,"k002":2,', text:sub(1, 19))
+    assert.are.equal('"k500":500}', text:sub(-11))
+  end)
+
+  it("tells arrays from objects", function()
+    assert.are.equal("{}", encode {})
+    assert.are.equal("[]", encode(json.array()))
+    assert.are.equal("[]", encode(json.array {}))
+    assert.are.equal("[1,2]", encode(json.array { 1, 2 }))
+    assert.are.equal('{"a":[],"b":{}}', encode(decode '{"a":[],"b":{}}'))
+    assert.are.equal("[null,1]", encode { null, 1 })
+    assert.are.equal('[[],[[]],{"a":[{}]}]', encode(decode '[[],[[]],{"a":[{}]}]'))
+    local list = json.array()
+    list[1] = "x"
+    assert.are.equal('["x"]', encode(list))
+    assert.is_true(json.is_array(list))
+    assert.is_true(json.is_array(decode "[]"))
+    assert.is_true(json.is_array { 1 })
+    assert.is_false(json.is_array {})
+    assert.is_false(json.is_array "x")
+    assert.has_error(function() json.array(1) end)
+  end)
+
+  it("writes numbers plainly", function()
+    for value, text in pairs {
+      [0] = "0", [1] = "1", [-1] = "-1", [2 ^ 31] = "2147483648", [1.5e12] = "1500000000000",
+      [2 ^ 53] = "9007199254740992", [0.1] = "0.1", [-2.5] = "-2.5", [1 / 3] = "0.3333333333333333",
+      [0.1 + 0.2] = "0.30000000000000004", [1e20] = "100000000000000000000.0", [100 / 2] = "50",
+      [123456.789] = "123456.789",
+    } do
+      assert.are.equal(text, encode(value))
+    end
+    assert.are.equal("-0", encode(-1 / math.huge))
+    for _, value in ipairs { 1e300, 1.7976931348623157e308, 5e-324, 2 ^ 63, -2 ^ 63, 2 ^ 53 + 2 } do
+      assert.are.equal(value, decode(encode(value)))
+      assert.are.equal(value < 1 and value > 0, encode(value):find "[eE]" ~= nil)
+    end
+    if integers then
+      local least = math.mininteger -- luacheck: ignore 143
+      assert.are.equal("-9223372036854775808", encode(least))
+      assert.are.equal("9223372036854775807", encode(-1 - least))
+    end
+  end)
+
+  it("escapes what must be, and only that", function()
+    local want = [["\"\\\b\f\n\r\t\u0000\u001f/]] .. '\127é"'
+    assert.are.equal(want, encode '"\\\8\12\n\r\t\0\31/\127é')
+    assert.are.equal('{"\\n":1}', encode { ["\n"] = 1 })
+  end)
+
+  it("refuses what JSON cannot hold, and says where", function()
+    local loop = { list = {} }
+    loop.list[1] = loop
+    local deep = {}
+    for _ = 1, 600 do
+      deep = { deep }
+    end
+    for _, case in ipairs {
+      { { filters = { 1, { callback = print } } }, "a function at filters[2].callback" },
+      { { x = coroutine.create(function() end) }, "a thread at x" },
+      { { io.stdout }, "a userdata at [1]" },
+      { print, "a function" },
+      { { a = { 0 / 0 } }, "NaN at a[1]" },
+      { { a = 1 / 0 }, "infinity at a" },
+      { -1 / 0, "infinity" },
+      { { a = { 1, nil, 3 } }, "a sparse array (keys other than 1..n) at a" },
+      { { [2] = 1 }, "a sparse array (keys other than 1..n)" },
+      { { [0] = 1 }, "a sparse array (keys other than 1..n)" },
+      { { [1.5] = 1 }, "a sparse array (keys other than 1..n)" },
+      { { a = { 1, 2, x = 3 } }, "a table with both indices and text as keys at a" },
+      { { [true] = 1 }, "a key that is neither text nor index" },
+      { { [null] = 1 }, "a key that is neither text nor index" },
+      { { q = json.array { x = 1 } }, "an array with a key that is text at q" },
+      { { s = "a\255" }, "text that is not UTF-8 at s" },
+      { { ["\192\128"] = 1 }, "text that is not UTF-8" },
+      { "\237\160\128", "text that is not UTF-8" },
+      { loop, "a table that contains itself at list[1].list[1]." },
+      { deep, "tables nested deeper than 512 at [1][1]" },
+    } do
+      local line = debug.getinfo(1, "l").currentline + 1
+      local ok, message = pcall(function() return (encode(case[1])) end)
+      assert.is_false(ok)
+      local want = "json_spec.lua:" .. line .. ": json.encode: cannot encode " .. case[2]
+      assert.is_truthy(message:find(want, 1, true), message .. " does not have " .. want)
+      local text, why = json.try_encode(case[1])
+      assert.is_nil(text)
+      assert.is_truthy(why:find(case[2], 1, true))
+    end
+    assert.has_error(function() encode(nil) end)
+    assert.has_error(function() encode({}, { indent = 2 }) end)
+    assert.has_error(function() core.json_encode() end)
+  end)
+
+  it("calls no metamethod", function()
+    local function never()
+      error "called"
+    end
+    local t = setmetatable({ a = 1 }, {
+      __index = never, __pairs = never, __len = never, __tostring = never, __eq = never,
+    })
+    assert.are.equal('{"a":1}', encode(t))
+  end)
+
+  it("holds the same table in two places", function()
+    local shared = { 1 }
+    assert.are.equal('{"a":[1],"b":[1]}', encode { a = shared, b = shared })
+  end)
+
+  it("writes and reads a point in any locale", function()
+    local before = os.setlocale(nil, "numeric")
+    local found
+    for _, name in ipairs { "de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8", "fr_FR.utf8", "de_DE" } do
+      found = found or os.setlocale(name, "numeric")
+    end
+    if not found then
+      io.write "\nLEFT OUT: no locale with a decimal comma is installed (json in any locale)\n"
+      return
+    end
+    local text = encode { 0.5, 1e-7, 123456789.125, 1e20 }
+    local value = decode "[1.5,0.30000000000000004123,1e-310]"
+    os.setlocale(before, "numeric")
+    assert.are.equal("[0.5,1e-07,123456789.125,100000000000000000000.0]", text)
+    assert.are.same({ 1.5, 0.30000000000000004, 1e-310 }, value)
+  end)
+end)
+
+describe("json and lua-cjson", function()
+  it("agree on 4000 documents, and the encoder gives each of them back", function()
+    local random = generator(20261119)
+    for _ = 1, 4000 do
+      local text = make_document(random, 0)
+      local value, err = decode(text)
+      if value == nil then
+        error(tostring(err) .. " in " .. text)
+      end
+      assert_same(value, cjson.decode("[" .. text .. "]")[1], as_double, text)
+      local again = encode(value)
+      assert_same(decode(again), value, as_double, again)
+      assert_text(again, encode(decode(again)))
+      assert_same(value, cjson.decode("[" .. again .. "]")[1], as_double, again)
+    end
+  end)
+
+  it("agree on every damaged document that is still JSON", function()
+    local random = generator(42)
+    local good, bad = 0, 0
+    for _ = 1, 6000 do
+      local text = "[" .. make_document(random, 1) .. "]"
+      for _ = 1, random(3) do
+        text = damage(random, text)
+      end
+      local value = decode(text)
+      if value ~= nil then
+        good = good + 1
+        local ok, other = pcall(cjson.decode, text)
+        -- It takes a whole document only if that is an array or an object.
+        if ok then
+          assert_same(value, other, as_double, text)
+        else
+          assert_same({ value }, cjson.decode("[" .. text .. "]"), as_double, text)
+        end
+      else
+        bad = bad + 1
+      end
+    end
+    assert.is_true(good > 300 and bad > 300, good .. " good, " .. bad .. " bad")
+  end)
+end)
+
+describe("json.codec", function()
+  it("gives garner's functions by default", function()
+    for _, name in ipairs { "garner", false } do
+      local codec = json.codec(name or nil)
+      assert.are.equal("[]", codec.encode(codec.decode "[]"))
+      local value, message = codec.decode "[1,]"
+      assert.is_nil(value)
+      assert.are.equal("expected a value at byte 4", message)
+      value, message = codec.encode { print }
+      assert.is_nil(value)
+      assert.are.equal("cannot encode a function at [1]", message)
+    end
+  end)
+
+  it("gives lua-cjson's, which do not raise either", function()
+    local codec = json.codec "cjson"
+    assert.are.equal("{}", codec.encode(codec.decode "[]"))
+    assert.is_truthy(select(2, codec.decode "[1,]"))
+    assert.is_truthy(select(2, codec.encode { print }))
+  end)
+
+  it("raises for another name", function()
+    assert.has_error(function() json.codec "dkjson" end)
+    assert.has_error(function() json.codec(1) end)
+  end)
+end)
+
+describe("JSONTestSuite", function()
+  it("behaves as its file names demand", function()
+    if lfs.attributes(suite, "mode") ~= "directory" then
+      io.write("\nLEFT OUT: JSONTestSuite is not at ../shared/data/JSONTestSuite\n")
+      return
+    end
+    local wrong, n = {}, 0
+    for name in lfs.dir(suite) do
+      local demand = name:match "^([yni])_.*%.json$"
+      if demand then
+        local file = assert(io.open(suite .. "/" .. name, "rb"))
+        local value, err = decode(file:read "*a")
+        file:close()
+        n = n + 1
+        assert.is_true(value ~= nil or errors.is(err, "protocol"))
+        if demand ~= "i" and (demand == "y") ~= (value ~= nil) then
+          wrong[#wrong + 1] = name
+        end
+        -- What one reads, one can write, and it reads the same again.
+        if value ~= nil then
+          local text = encode(value)
+          assert_same(decode(text), value, as_double, name)
+        end
+      end
+    end
+    assert.are.same({}, wrong)
+    assert.is_true(n > 300, n .. " files only")
+  end)
+end)

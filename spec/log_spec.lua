@@ -1,0 +1,175 @@
+local clients = require "spec.support.clients"
+local core = require "garner.core"
+local errors = require "garner.errors"
+local log = require "garner.log"
+local progress = require "garner.progress"
+local simulator = require "spec.support.simulator"
+
+local here, raised = clients.here, clients.raised
+local sim = simulator.get()
+
+describe("the log", function()
+  after_each(clients.close_all)
+
+  it("writes one line per event, keys sorted, values safe", function()
+    assert.equal('garner warn throttled a="x y" b=1 c="" d="say \\"hi\\"" e="a b"',
+      log.line("warn", "throttled", { b = 1, a = "x y", c = "", d = 'say "hi"', e = "a\nb" }))
+    assert.equal("garner info started", log.line("info", "started"))
+  end)
+
+  it("gives a function every event, with secrets hidden", function()
+    local events = {}
+    local write = log.new(function(level, event, fields)
+      events[#events + 1] = { level, event, fields }
+    end, function() return { "s3cr3t-token" } end)
+    write("debug", "request", { url = "https://h/?t=s3cr3t-token", n = 5 })
+    write("error", "failed", { err = errors.new { kind = "server", message = "s3cr3t-token" } })
+    assert.same({ "debug", "request", { url = "https://h/?t=***", n = 5 } }, events[1])
+    assert.falsy(events[2][3].err:find("s3cr3t", 1, true))
+  end)
+
+  it("shows warnings to stderr by default, and what is asked for", function()
+    local script = [[
+      local api = require "garner".client { base_url = %q, log = %s, retry = { backoff = 0.01 } }
+      api:get "/_http/echo"
+      api.log("error", "one") api.log("warn", "two") api.log("info", "three")
+      api.log("debug", "four")
+      api:close()]]
+    local function shown(option, env)
+      local code, output = clients.run(script:format(sim.url, option), env)
+      assert.equal(0, code, output)
+      local events = {}
+      for event in output:gmatch("garner %a+ (%S+)") do
+        events[#events + 1] = event
+      end
+      return table.concat(events, " ")
+    end
+    assert.equal("one two", shown "nil")
+    assert.equal("one", shown '"error"')
+    assert.equal("one two three", shown '"info"')
+    assert.equal("request one two three four", shown '"debug"')
+    assert.equal("", shown "false")
+    assert.equal("request one two three four", shown("nil", "GARNER_LOG=debug"))
+    assert.equal("request one two three four", shown("false", "GARNER_LOG=debug"))
+    assert.equal("", shown('"debug"', "GARNER_LOG=off"))
+    assert.equal("one two", shown("nil", "GARNER_LOG=nonsense"))
+  end)
+
+  it("goes to ngx.log where there is one", function()
+    local lines = {}
+    rawset(_G, "ngx", { WARN = 5, ERR = 4, log = function(level, text)
+      lines[#lines + 1] = level .. " " .. text
+    end })
+    local ok, err = pcall(function() log.new(nil)("warn", "event", { a = 1 }) end)
+    rawset(_G, "ngx", nil)
+    assert(ok, err)
+    assert.same({ "5 garner warn event a=1" }, lines)
+  end)
+
+  it("tells of every retry", function()
+    local scope, events = sim:scope(), {}
+    local api = clients.client({ retry = { backoff = 0.01 }, log = function(level, event, fields)
+      events[#events + 1] = level .. " " .. event .. " " .. tostring(fields.status)
+    end }, scope)
+    scope:fault { path = "/_http/echo", status = 503, times = 2 }
+    assert(api:get("/_http/echo"))
+    assert.same({ "info retry 503", "info retry 503", "debug request 200" }, events)
+  end)
+
+  it("never shows a token", function()
+    local events = {}
+    local api = clients.client { token = "s3cr3t-token", log = function(_, event, fields)
+      for name, value in pairs(fields) do
+        events[#events + 1] = event .. name .. tostring(value)
+      end
+    end }
+    api:get("/_http/status/500", { query = { token = "s3cr3t-token", body = "s3cr3t-token" },
+      attempts = 1 })
+    api.log("warn", "mine", { text = "s3cr3t-token" })
+    assert.is_true(#events > 3)
+    assert.falsy(table.concat(events, "\n"):find("s3cr3t", 1, true))
+  end)
+
+  it("lets an error of the user's function reach the caller", function()
+    local api = clients.client { log = function() error("log broke", 0) end }
+    assert.has_error(function() api:get("/_http/echo") end, "log broke")
+  end)
+end)
+
+describe("progress", function()
+  local function out()
+    local text = {}
+    return { write = function(_, ...)
+      for i = 1, select("#", ...) do
+        text[#text + 1] = (select(i, ...))
+      end
+    end, flush = function() end, text = function() return table.concat(text) end }
+  end
+
+  it("is readable", function()
+    local p = progress.new()
+    assert.equal("nothing yet", tostring(p))
+    p:update { windows_done = 3, windows_total = 10, rows = 1200, bytes = 1234567, requests = 1,
+      eta = 75, waiting_for = "2 jobs" }
+    assert.equal("3/10 windows, 1200 rows, 1 request, 1.2 MB, about 1 min 15 s left, "
+      .. "waiting for 2 jobs", tostring(p))
+    p:add { rows = 5 }
+    assert.equal(1205, p.rows)
+    p:update { eta = 7300 }
+    assert.truthy(tostring(p):find("2 h 01 min", 1, true))
+    p:finish()
+    p:finish()
+  end)
+
+  it("calls at most four times a second, and shows the last state", function()
+    local calls, last = 0, nil
+    local p = progress.new { on_progress = function(given)
+      calls = calls + 1
+      last = given.rows
+    end }
+    local started = core.now()
+    local rows = 0
+    while core.now() - started < 0.6 do
+      rows = rows + 1
+      p:update { rows = rows }
+    end
+    assert.is_true(calls >= 2 and calls <= 3, calls)
+    p:update { rows = rows + 1 }
+    p:finish()
+    assert.equal(rows + 1, last)
+    assert.is_true(calls <= 4)
+  end)
+
+  it("draws one terminal line, and none where there is no terminal", function()
+    local screen = out()
+    local p = progress.new { progress = true, out = screen, tty = true }
+    p:update { waiting_for = "a long thing" }
+    p:update { rows = 1 }
+    p:finish()
+    local text = screen.text()
+    assert.equal("\rwaiting for a long thing", text:sub(1, 25))
+    assert.equal("\n", text:sub(-1))
+    assert.truthy(text:find("\r1 row +\n"))
+    screen = out()
+    p = progress.new { progress = true, out = screen, tty = false }
+    p:update { rows = 1 }
+    p:finish()
+    assert.equal("", screen.text())
+  end)
+
+  it("takes a function for progress", function()
+    local seen
+    progress.new({ progress = function(p) seen = p.rows end }):update { rows = 7 }
+    assert.equal(7, seen)
+  end)
+end)
+
+describe("the log option", function()
+  it("raises at the caller's line when it is wrong", function()
+    local message = raised(function()
+      require("garner").client { base_url = sim.url, log = "verbose" }
+    end)
+    assert.equal(1, (message:find(here(-2), 1, true)), message)
+    assert.truthy(message:find('"warn"', 1, true))
+  end)
+end)

@@ -1,0 +1,126 @@
+-- Every Lua example of the README, run as it stands against the simulator: only base
+-- URLs, the values of credentials and the folder that files go to are replaced.
+
+local simulator = require "spec.support.simulator"
+
+local VENDORS = { "blendvision", "google_reports", "shoplazza" }
+
+local function examples()
+  local list, heading, block = {}, nil, nil
+  for line in io.lines "README.md" do
+    heading = line:match "^## (.+)$" or heading
+    if line == "```lua" then
+      block = {}
+    elseif line == "```" and block then
+      list[#list + 1] = { name = heading .. ", example " .. #list + 1,
+        code = table.concat(block, "\n") }
+      block = nil
+    elseif block then
+      block[#block + 1] = line
+    end
+  end
+  return list
+end
+
+-- What answers the example of an API that nobody here knows.
+local function serve_things(scope)
+  scope:fault { path = "^/things/", times = 0, status = 200, body = { name = "n" } }
+  scope:fault { path = "^/things$", query = "pageToken=t2", times = 0, status = 200,
+    body = { things = { 3 } } }
+  scope:fault { path = "^/things$", times = 0, status = 200,
+    body = { things = { 1, 2 }, nextPageToken = "t2" } }
+end
+
+-- `require "garner"` as the example sees it.
+local function redirected(sim, scope)
+  local garner = require "garner"
+  local proxy = setmetatable({}, { __index = garner })
+  for _, name in ipairs(VENDORS) do
+    proxy[name] = function(opts)
+      opts.base_url, opts.token = sim.url, scope.token
+      opts.org_id = name == "blendvision" and "sim-org" or nil
+      opts.shop = name == "shoplazza" and "sim" or nil
+      return garner[name](opts)
+    end
+  end
+  proxy.client = function(opts)
+    opts.base_url, opts.auth = scope.url, garner.auth.bearer(scope.token)
+    return garner.client(opts)
+  end
+  proxy.main = function(fn)
+    fn()
+  end
+  return proxy
+end
+
+local function in_folder(code, folder)
+  for _, verb in ipairs { "download", "save" } do
+    code = code:gsub(":" .. verb .. ' "([%w_]+%.csv)"', ":" .. verb .. ' "' .. folder .. '/%1"')
+  end
+  return (code:gsub('os%.date "', 'os.date "' .. folder .. "/"))
+end
+
+local function compile(code, env)
+  local setfenv, loadstring = rawget(_G, "setfenv"), rawget(_G, "loadstring")
+  if not setfenv then
+    return load(code, "=README.md", "t", env)
+  end
+  local chunk, why = loadstring(code, "=README.md")
+  return chunk and setfenv(chunk, env), why
+end
+
+describe("the README", function()
+  local sim, folder
+
+  setup(function()
+    sim = simulator.get()
+    local pipe = assert(io.popen "mktemp -d")
+    folder = pipe:read "*l"
+    pipe:close()
+  end)
+
+  teardown(function()
+    os.execute("rm -rf '" .. folder .. "'")
+    require("garner").close()
+  end)
+
+  local list = examples()
+
+  it("has an example for each vendor, one for any API and one for cron", function()
+    local all = ""
+    for _, example in ipairs(list) do all = all .. example.code end
+    for _, name in ipairs(VENDORS) do
+      assert.is_truthy(all:find("garner." .. name, 1, true), name)
+    end
+    assert.is_truthy(all:find("garner.client", 1, true))
+    assert.is_truthy(all:find("garner.main", 1, true))
+  end)
+
+  for _, example in ipairs(list) do
+    it("runs: " .. example.name, function()
+      local scope = sim:scope()
+      serve_things(scope)
+      scope:settings { polls_until_ready = 1 }
+      local proxy = redirected(sim, scope)
+      local printed = 0
+      local env = setmetatable({
+        require = function(name)
+          return name == "garner" and proxy or require(name)
+        end,
+        os = setmetatable({ getenv = function(name)
+          return os.getenv(name) or "value-of-" .. name
+        end }, { __index = os }),
+        print = function(...)
+          for i = 1, select("#", ...) do tostring((select(i, ...))) end
+          printed = printed + 1
+        end,
+      }, { __index = _G })
+      local chunk = assert(compile(in_folder(example.code, folder), env))
+      chunk()
+      assert.is_true(scope:count "." > 0)
+      assert.is_true(printed > 0 or example.code:find("download", 1, true) ~= nil
+        or example.code:find("save", 1, true) ~= nil)
+      assert.are.same({}, scope:leaks())
+    end)
+  end
+end)

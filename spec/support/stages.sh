@@ -1,0 +1,253 @@
+# The stages of spec/run: each builds what it needs (incrementally, below
+# build/), runs, adds to the counts and keeps its log in build/logs.
+# Must not: install anything, or write outside build/ and a temporary folder.
+
+passed=0 failed=0 skipped=0
+
+say() { printf '== %s\n' "$*"; }
+
+# Counts one check and shows its log if it failed.
+count() { # passed failed skipped seconds title [log]
+  passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3))
+  local extra=
+  [ "$3" = 0 ] || extra=", $3 skipped"
+  say "$5: $1 ok, $2 not ok$extra ($4 s)"
+  if [ "$2" != 0 ] && [ -n "${6:-}" ]; then
+    tail -n 200 "$6" | sed 's/^/   /'
+    echo "   (all of it: ${6#"$root"/})"
+  fi
+}
+
+# One yes-or-no check: its name, then a command.
+check() {
+  local title=$1 log="$logs/${1//[^A-Za-z0-9.]/-}.log" start=$SECONDS
+  shift
+  if "$@" >"$log" 2>&1; then
+    count 1 0 0 $((SECONDS - start)) "$title"
+  else
+    count 0 1 0 $((SECONDS - start)) "$title" "$log"
+    return 1
+  fi
+}
+
+# What the caller's shell exports must not decide what the specs see: no proxy,
+# no credential of a real service, no Lua path of somebody else's.
+clean_environment() {
+  local name
+  for name in $(compgen -e); do
+    case $name in
+      PATH | LC_ALL | TERM | CI | CC | CFLAGS | TMPDIR | USER | LOGNAME) ;;
+      *) unset "$name" 2>/dev/null ;;
+    esac
+  done
+}
+
+stages_begin() {
+  started=$SECONDS
+  clean_environment
+  logs=$root/build/logs
+  mkdir -p "$logs" || exit 2
+  work=$(mktemp -d) || exit 2
+  mkdir "$work/home" "$work/tmp"
+  # A process with this in its environment, or with a file of this folder open,
+  # belongs to this run.
+  export GARNER_SPEC_RUN="$$-${work##*/}" HOME=$work/home TMPDIR=$work/tmp
+  sim_pid=
+}
+
+stages_end() {
+  trap - EXIT
+  [ -n "$sim_pid" ] && kill "$sim_pid" 2>/dev/null
+  rm -rf "$work"
+}
+
+# Configures a build tree once, then builds what changed.
+build_tree() { # name cmake-options...
+  local tree=$root/build/$1
+  shift
+  # A tree that was configured for another checkout is of no use.
+  if [ -f "$tree/CMakeCache.txt" ] &&
+    ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$root" "$tree/CMakeCache.txt"; then
+    rm -rf "$tree"
+  fi
+  cmake -S "$root" -B "$tree" -DGARNER_WERROR=ON "$@" && cmake --build "$tree" -j 2
+}
+
+build() { # title tree cmake-options...
+  local title=$1 tree=$2 log=$logs/build-$2.log start=$SECONDS
+  shift
+  if build_tree "$@" >"$log" 2>&1; then
+    say "build $title ($((SECONDS - start)) s)"
+  else
+    count 0 1 0 $((SECONDS - start)) "build $title" "$log"
+    return 1
+  fi
+}
+
+stage_luacheck() {
+  check luacheck luacheck -q --no-color --codes lua spec examples rockspec .luacheckrc .busted
+}
+
+# The core's own programs: cmocka prints per program "[  PASSED  ] N test(s)."
+run_core_tests() { # title tree environment...
+  local title=$1 tree=$root/build/$2 log=$logs/core-$2.log start=$SECONDS
+  local ok bad ignored programs all=$tree/Testing/Temporary/LastTest.log
+  shift 2
+  rm -f "$all"
+  (cd "$tree" && env "$@" ctest --output-on-failure -j 1 --no-tests=error) >"$log" 2>&1
+  ok=$(sum_cmocka PASSED "$all")
+  bad=$(sum_cmocka FAILED "$all")
+  ignored=$(sum_cmocka SKIPPED "$all")
+  # A program that crashed printed no count; ctest knows of it.
+  programs=$(sed -n 's/.*tests passed, \([0-9]*\) tests* failed out of.*/\1/p' "$log" | tail -n 1)
+  programs=${programs:-1}
+  [ "$bad" -ge "$programs" ] || bad=$programs
+  count "$ok" "$bad" "$ignored" $((SECONDS - start)) "$title" "$log"
+}
+
+sum_cmocka() {
+  sed -n "s/.*\[ *$1 *\] \([0-9]*\) test(s).*/\1/p" "$2" 2>/dev/null | awk '{ n += $1 } END { print n + 0 }'
+}
+
+stage_core() {
+  build "core alone, with its tests" core -DGARNER_MODULE=OFF -DGARNER_TESTS=ON \
+    -DGARNER_FAULTS=ON || return
+  run_core_tests "core tests" core
+}
+
+lua_tree() { case $1 in jit) echo luajit ;; *) echo "lua$1" ;; esac; }
+
+# busted over all of spec/ against the module of one build tree.
+run_busted() { # title tree interpreter environment...
+  local title=$1 tree=$2 lua=$3 log="$logs/specs-$2.log" start=$SECONDS
+  local line ok=0 bad=0 pending=0 status
+  shift 3
+  env LUA_PATH="$root/lua/?.lua;$root/lua/?/init.lua;$root/?.lua;;" \
+    LUA_CPATH="$root/build/$tree/?.so;;" GARNER_LUA="$lua" "$@" \
+    "$lua" /usr/bin/busted --output=plainTerminal ${filter:+"--filter=$filter"} \
+    >"$log" 2>&1 </dev/null
+  status=$?
+  line=$(grep -aE '^[0-9]+ success(es)? / [0-9]+ failures? / [0-9]+ errors? / [0-9]+ pending' "$log" | tail -n 1)
+  if [ -n "$line" ]; then
+    set -- ${line//[!0-9. ]/ }
+    ok=$1 bad=$(($2 + $3)) pending=$4
+  fi
+  # No closing line: it crashed. A bad exit after a good line: it crashed late.
+  if [ -z "$line" ] || { [ $status != 0 ] && [ "$bad" = 0 ]; }; then
+    bad=$((bad + 1))
+    echo "$lua ended with status $status" >>"$log"
+  fi
+  count "$ok" "$bad" "$pending" $((SECONDS - start)) "$title" "$log"
+}
+
+stage_specs() { # 5.1 | 5.2 | 5.3 | 5.4 | jit
+  local tree
+  tree=$(lua_tree "$1")
+  build "for $tree" "$tree" -DGARNER_LUA="$1" || return
+  run_busted "specs, $tree" "$tree" "$tree"
+}
+
+# The interpreter is not built with sanitizers, so the runtime is loaded first.
+stage_sanitized() {
+  local log
+  build "with ASan and UBSan" asan -DGARNER_LUA=5.4 -DGARNER_TESTS=ON -DGARNER_FAULTS=ON \
+    -DGARNER_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=Debug || return
+  local options="suppressions=$root/spec/support/lsan.supp:print_suppressions=0"
+  [ -n "$filter" ] || run_core_tests "core tests, ASan + UBSan" asan \
+    UBSAN_OPTIONS=print_stacktrace=1 LSAN_OPTIONS="$options"
+  run_busted "specs, ASan + UBSan" asan lua5.4 \
+    LD_PRELOAD="$(gcc -print-file-name=libasan.so)" GARNER_SANITIZED=1 \
+    ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:exitcode=99 \
+    UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 LSAN_OPTIONS="$options"
+}
+
+simulator_start() {
+  local start=$SECONDS log=$logs/simulator.log
+  # The port file is read here, not through a pipe that the server would hold.
+  if spec/simulator/start --parent $$ >"$work/simulator.env" 2>"$log" </dev/null; then
+    . "$work/simulator.env"
+    sim_pid=${GARNER_SIM_PID:-}
+  fi
+  if [ -n "$sim_pid" ]; then
+    say "simulator at $GARNER_SIM_URL ($((SECONDS - start)) s)"
+  else
+    count 0 1 0 $((SECONDS - start)) "start of the simulator" "$log"
+  fi
+}
+
+# A process that ended but that its parent has not asked about yet is not running.
+running() {
+  local stat
+  read -r stat 2>/dev/null <"/proc/$1/stat" && [[ ${stat##*) } != [ZX]* ]]
+}
+
+simulator_stop() {
+  local tries=0
+  [ -n "$sim_pid" ] || return
+  kill "$sim_pid" 2>/dev/null
+  while running "$sim_pid" && [ $tries -lt 100 ]; do
+    sleep 0.1
+    tries=$((tries + 1))
+  done
+  sim_pid=
+}
+
+# Processes of this run that are still there. bash itself got the mark after it
+# was started, so its own environment does not show it; nginx overwrites its
+# environment, so its open files are looked at too.
+leftovers() {
+  local proc pid
+  for proc in /proc/[0-9]*; do
+    pid=${proc#/proc/}
+    [ "$pid" = $$ ] || [ "$pid" = "$BASHPID" ] && continue
+    if grep -qzxF "GARNER_SPEC_RUN=$GARNER_SPEC_RUN" "$proc/environ" 2>/dev/null ||
+      readlink "$proc"/cwd "$proc"/fd/* 2>/dev/null | grep -qF "$work/"; then
+      [ -d "$proc" ] && echo "$pid $(tr '\0' ' ' <"$proc/cmdline" 2>/dev/null)"
+    fi
+  done
+}
+
+stage_leftovers() {
+  local list=$work/leftovers tries=0
+  # A server that was told to stop is given a moment.
+  while leftovers >"$list"; [ -s "$list" ] && [ $tries -lt 30 ]; do
+    sleep 0.1
+    tries=$((tries + 1))
+  done
+  # A pass is not counted: it alone would make a run that tested nothing green.
+  [ ! -s "$list" ] || check "nothing left running" no_leftovers "$list"
+}
+
+no_leftovers() {
+  local pid rest
+  echo "These were left running, and are ended now:"
+  while read -r pid rest; do
+    echo "  $pid $rest"
+    kill "$pid" 2>/dev/null
+  done <"$1"
+  return 1
+}
+
+stage_package() {
+  . "$root/spec/support/package.sh"
+  package_exports
+  package_install
+  package_rock 5.4
+  package_rock 5.1
+}
+
+stage_coverage() {
+  . "$root/spec/support/coverage.sh"
+  coverage_measure
+}
+
+stages_summary() {
+  local line="$passed passed, $failed failed"
+  [ $skipped = 0 ] || line="$line, $skipped skipped"
+  say "took $((SECONDS - started)) s"
+  if [ $((passed + failed)) = 0 ]; then
+    say "nothing ran"
+  fi
+  echo "$line"
+  [ $failed = 0 ] && [ $passed -gt 0 ]
+}
