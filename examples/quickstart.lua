@@ -7,9 +7,16 @@
 local garner = require "garner"
 
 local out = arg[1] or "quickstart-output"
-local sim = os.getenv "GARNER_SIM_URL"
-local utf8_terminal = ((os.getenv "LC_ALL" or "") .. (os.getenv "LC_CTYPE" or "")
-  .. (os.getenv "LANG" or "")):upper():find "UTF%-?8"
+
+-- A variable that is set, and not to nothing.
+local function env(name)
+  local value = os.getenv(name)
+  return value ~= "" and value or nil
+end
+
+-- The first of these that is set decides what the terminal is told to know.
+local locale = env "LC_ALL" or env "LC_CTYPE" or env "LANG" or "C"
+local utf8_terminal = locale:upper():find "UTF%-?8"
 
 local rows_given, files_written = 0, {}
 
@@ -234,10 +241,7 @@ local HOW = [[
                 the shop's domain)]]
 
 garner.main(function()
-  local function env(name) -- set, and not to nothing
-    local value = os.getenv(name)
-    return value ~= "" and value or nil
-  end
+  local sim = env "GARNER_SIM_URL"
   if env "BLENDVISION_TOKEN" or env "GOOGLE_ACCESS_TOKEN" or env "SHOPLAZZA_TOKEN" then
     print "From the real services whose tokens are set."
     if env "BLENDVISION_TOKEN" then

@@ -137,6 +137,16 @@ describe("garner.client", function()
       assert.equal(0, scope:count())
     end)
 
+    it("without options are the same each time, however many paths there are", function()
+      for round = 1, 2 do
+        for i = 1, 70 do
+          assert.equal("i=" .. i, assert(api:get("/_http/echo?i=" .. i)):json().query, round)
+        end
+      end
+      assert.equal("POST", api:post("/_http/echo"):json().method)
+      assert.equal("GET", api:get("/_http/echo"):json().method)
+    end)
+
     it("append a query to a path that has one", function()
       assert.equal("a=1&b=2", api:get("/_http/echo?a=1", { query = { b = 2 } }):json().query)
     end)
@@ -369,6 +379,38 @@ describe("credentials", function()
     local api = clients.client { auth = garner.auth.basic("u", "s3cr3t-value"), retry = false }
     local _, err = api:get("/_http/status/400", { query = { body = "dTpzM2NyM3QtdmFsdWU=" } })
     lacks(err.body, "dTpzM2NyM3QtdmFsdWU")
+  end)
+
+  it("in headers of the user's own are hidden too", function()
+    local scope = sim:scope()
+    local api = clients.client({ headers = { ["X-Api-Key"] = "s3cr3t-value", ["X-Other"] = 5 } },
+      scope)
+    local _, err = api:get("/_http/status/400", { query = { body = "s3cr3t-value" } })
+    lacks(err.body, "s3cr3t")
+    lacks(err, "s3cr3t")
+    assert.equal("s3cr3t-value", scope:requests()[1].headers["x-api-key"])
+    assert.equal("5", scope:requests()[1].headers["x-other"])
+  end)
+
+  it("that a vendor needs are looked for in the environment, else missed by name", function()
+    local new = require("garner.client").new
+    local function vendor(name)
+      return { name = "vendor", needs_token = true, token_env = { name },
+        base_url = function() return sim.url end }
+    end
+    local api = new({}, nil, vendor "PATH")
+    assert.equal("Bearer " .. os.getenv "PATH", sent(api).authorization)
+    assert.equal(sim.url, api:origin())
+    api:close()
+    local message = raised(function() new({}, nil, vendor "GARNER_NO_SUCH") end)
+    has(message, here(-1))
+    has(message, "garner.vendor: no token")
+    has(message, "GARNER_NO_SUCH")
+    rawset(_G, "ngx", {})
+    local ok, in_nginx = pcall(new, {}, nil, vendor "GARNER_NO_SUCH")
+    rawset(_G, "ngx", nil)
+    assert.is_false(ok)
+    has(in_nginx, "env GARNER_NO_SUCH;")
   end)
 
   it("of wrong kinds raise at the caller's line, without showing them", function()

@@ -120,6 +120,30 @@ describe("client:pages", function()
     assert.is_nil(rest:next())
   end)
 
+  it("goes on from a link or a page number too", function()
+    for _, kind in ipairs { { { link = 1 }, { link = "next" } },
+      { { link = "relative" }, { link = "next" } },
+      { { numbers = 1 }, { page = "page", size = 2 } } } do
+      local query = { n = 4, size = 2, fail_at = 3 }
+      for name, value in pairs(kind[1]) do
+        query[name] = value
+      end
+      local _, err, partial = walk(query, { next = kind[2] }):collect()
+      assert.equal("server", err.kind)
+      assert.equal("1,2,3,4", ids(partial))
+      query.fail_at = nil
+      if err.resume.link then
+        err.resume.link = err.resume.link:gsub("&?fail_at=3", "")
+      end
+      local rest = walk(query, { next = kind[2], resume = err.resume })
+      assert.equal("5,6,7,8", ids(assert(rest:collect())))
+      assert.is_true(rest.number >= 4)
+    end
+    local w = walk({}, { next = { link = "next" }, resume = { number = 1, link = "ftp://h/x" } })
+    local _, err = w:next()
+    assert.equal("protocol", err.kind)
+  end)
+
   it("gives what came before an error to collect and each", function()
     local items, err, partial = walk({ n = 4, size = 2, fail_at = 3 }):collect()
     assert.is_nil(items)

@@ -105,7 +105,7 @@ describe("client:poll", function()
     local logged = clients.client { token = scope.token, log = log,
       headers = { ["x-bv-org-id"] = "sim-org" } }
     local got = {}
-    local ok, err = logged:poll(spec(create("stuck-1", 2), { timeout = 0.3 }),
+    local ok, err = logged:poll(spec(create("stuck-1", 2), { timeout = 1 }),
       function(id, state) got[id] = state end)
     assert.is_nil(ok)
     assert.equal("timeout", err.kind)

@@ -5,9 +5,9 @@ local simulator = require "spec.support.simulator"
 
 local LUA = os.getenv "GARNER_LUA" or "lua5.4"
 
--- Runs the script with these variables and no others of the vendors'. Gives
--- all it printed, with its exit status at the end.
-local function run(variables, folder)
+-- Starts the script with these variables and no others of the vendors'. Gives
+-- a function that waits for all it printed, with its exit status at the end.
+local function start(variables, folder)
   local names = { "BLENDVISION_TOKEN", "BLENDVISION_ORG_ID", "BLENDVISION_LIVE_ID",
     "BLENDVISION_EVENT_ID", "GOOGLE_ACCESS_TOKEN", "GOOGLE_APPLICATION_CREDENTIALS",
     "SHOPLAZZA_TOKEN", "SHOPLAZZA_SHOP", "GARNER_SIM_URL", "LC_ALL" }
@@ -21,9 +21,11 @@ local function run(variables, folder)
   command[#command + 1] = ("%s examples/quickstart.lua '%s' 2>&1; echo status $?"):format(LUA,
     folder)
   local pipe = assert(io.popen(table.concat(command, " ")))
-  local text = pipe:read "*a"
-  pipe:close()
-  return text
+  return function()
+    local text = pipe:read "*a"
+    pipe:close()
+    return text
+  end
 end
 
 local function temporary_folder()
@@ -34,19 +36,22 @@ local function temporary_folder()
 end
 
 describe("the quick start", function()
-  local sim, folder
+  local sim, folder, other_folder, wide, plain
 
   setup(function()
     sim = simulator.get()
-    folder = temporary_folder()
+    folder, other_folder = temporary_folder(), temporary_folder()
+    -- Side by side, since most of what they do is wait for reports.
+    wide = start({ GARNER_SIM_URL = sim.url, LC_ALL = "C.UTF-8" }, folder)
+    plain = start({ GARNER_SIM_URL = sim.url, LC_ALL = "C" }, other_folder)
   end)
 
   teardown(function()
-    os.execute("rm -rf '" .. folder .. "'")
+    os.execute("rm -rf '" .. folder .. "' '" .. other_folder .. "'")
   end)
 
   it("pulls all five calls from the simulator and says what it took", function()
-    local text = run({ GARNER_SIM_URL = sim.url, LC_ALL = "C.UTF-8" }, folder)
+    local text = wide()
     assert.truthy(text:find "status 0\n$", text)
     for _, name in ipairs { "Get Live Metrics", "Create Event Report",
       "Batch Get Event Reports", "Entity Usage Report", "Create Data Query Task" } do
@@ -69,7 +74,7 @@ describe("the quick start", function()
   end)
 
   it("draws its chart in plain characters where the terminal may not know others", function()
-    local text = run({ GARNER_SIM_URL = sim.url, LC_ALL = "C" }, folder)
+    local text = plain()
     assert.truthy(text:find "status 0\n$", text)
     assert.truthy(text:find("concurrent users", 1, true))
     assert.falsy(text:find "[\128-\255]")
@@ -77,8 +82,8 @@ describe("the quick start", function()
 
   it("with a real token asks the real service alone", function()
     -- No real service is asked from here: the way out is a proxy that is not there.
-    local text = run({ GARNER_SIM_URL = sim.url, SHOPLAZZA_TOKEN = "secret-of-a-shop",
-      SHOPLAZZA_SHOP = "demo", https_proxy = "http://127.0.0.1:9", LC_ALL = "C" }, folder)
+    local text = start({ GARNER_SIM_URL = sim.url, SHOPLAZZA_TOKEN = "secret-of-a-shop",
+      SHOPLAZZA_SHOP = "demo", https_proxy = "http://127.0.0.1:9", LC_ALL = "C" }, folder)()
     assert.truthy(text:find("real services", 1, true), text)
     assert.truthy(text:find("Shoplazza: Create Data Query Task", 1, true), text)
     assert.falsy(text:find(sim.url, 1, true))
@@ -88,7 +93,7 @@ describe("the quick start", function()
   end)
 
   it("without the simulator and without a token says how to start it", function()
-    local text = run({}, folder)
+    local text = start({}, folder)()
     assert.truthy(text:find("examples/quickstart", 1, true))
     assert.truthy(text:find "status 2\n$", text)
   end)

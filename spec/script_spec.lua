@@ -176,7 +176,7 @@ describe("garner.main", function()
       'garner.wait(function() end)' } do
       local started = core.now()
       local code, output = clients.run(script:format(sim.url, what),
-        "timeout --preserve-status -s INT 1")
+        "timeout --foreground --preserve-status -s INT 1") -- one signal, not two
       assert.equal(130, code, output)
       assert.truthy(output:find("interrupted", 1, true), output)
       assert.is_true(core.now() - started < 5)

@@ -158,6 +158,12 @@ end
 ---@class garner.Client
 ---@field log fun(level: string, event: string, fields: table|nil)
 ---@field options table the options as they were understood, without the credential
+---@field get fun(self, path: string, opts: table|nil): garner.Response|nil, garner.Error|nil
+---@field head fun(self, path: string, opts: table|nil): garner.Response|nil, garner.Error|nil
+---@field post fun(self, path: string, opts: table|nil): garner.Response|nil, garner.Error|nil
+---@field put fun(self, path: string, opts: table|nil): garner.Response|nil, garner.Error|nil
+---@field patch fun(self, path: string, opts: table|nil): garner.Response|nil, garner.Error|nil
+---@field delete fun(self, path: string, opts: table|nil): garner.Response|nil, garner.Error|nil
 local Client = {}
 Client.__index = Client
 Client.__name = "garner.Client"
@@ -235,7 +241,8 @@ function M.new(opts, _, vendor)
   hidden[self] = {
     core = made, base_url = opts.base_url, session = session, secrets = secrets,
     operations = operations, close = close, closed = closed, name = vendor.name,
-    scope = vendor.scope, codec = opts.json, log = write, shown = shown,
+    plain = {}, plain_count = 0, scope = vendor.scope, codec = opts.json, log = write,
+    shown = shown,
     guard = compat.finalizer(close), core_origin = made:origin(),
   }
   if opts.insecure_tls then
@@ -331,21 +338,22 @@ end
 --- source has another token by then. A refused request was not taken, so that is
 --- right for creating requests too.
 ---@param state table
----@param run fun(): any, garner.Error|nil
+---@param run fun(...): any, garner.Error|nil
+---@param ... any for run
 ---@return any|nil
 ---@return garner.Error|nil
-function M.with_token(state, run)
+function M.with_token(state, run, ...)
   local generation, err = state.session:ready(state.core)
   if not generation then
     return nil, err
   end
   local value
-  value, err = run()
-  if errors.is(err, "unauthenticated") then
+  value, err = run(...)
+  if err and errors.is(err, "unauthenticated") then
     local renewed, why = state.session:renew(state.core, generation)
     if renewed then
       state.log("info", "token_renewed", { origin = state.core_origin })
-      return run()
+      return run(...)
     elseif why then
       why.status, why.request_id = err.status, err.request_id
       return nil, why
@@ -354,16 +362,34 @@ function M.with_token(state, run)
   return value, err
 end
 
-local function send(self, opts, what)
-  local state = state_of(self, what)
-  local core_request, context = request.build(state, opts, what)
-  local result, err = M.with_token(state, function()
-    return send_once(state, core_request, context)
-  end)
+local function send_built(state, core_request, context)
+  local result, err = M.with_token(state, send_once, state, core_request, context)
   if not result then
     return nil, err
   end
   return response.new(result, context, state.codec)
+end
+
+local function send(self, opts, what)
+  local state = state_of(self, what)
+  return send_built(state, request.build(state, opts, what))
+end
+
+local PLAIN_MAX = 64 -- paths
+
+-- A request without options is the same each time: built once per path.
+local function send_plain(self, method, path, what)
+  local state = state_of(self, what)
+  local key = method .. path
+  local built = state.plain[key]
+  if not built then
+    if state.plain_count == PLAIN_MAX then
+      state.plain, state.plain_count = {}, 0
+    end
+    built = { request.build(state, { method = method, path = path }, what) }
+    state.plain[key], state.plain_count = built, state.plain_count + 1
+  end
+  return send_built(state, built[1], built[2])
 end
 
 --- Sends one request. Answers of 400 and above are errors.
@@ -394,14 +420,19 @@ function M.path_options(path, opts, schema, what)
   return opts
 end
 
+-- get, head, post, put, patch, delete: `request` with the path given first; there `path` in the
+-- options is another name for `params`.
 for _, verb in ipairs { "get", "head", "post", "put", "patch", "delete" } do
-  local what = "client:" .. verb
+  local what, method = "client:" .. verb, verb:upper()
   Client[verb] = function(self, path, opts)
+    if opts == nil and type(path) == "string" then
+      return send_plain(self, method, path, what)
+    end
     opts = M.path_options(path, opts, request.SCHEMA, what)
     if opts.method then
-      errors.misuse(what .. ": the method is " .. verb:upper())
+      errors.misuse(what .. ": the method is " .. method)
     end
-    opts.method = verb:upper()
+    opts.method = method
     return send(self, opts, what)
   end
 end

@@ -9,7 +9,8 @@ local errors = require "garner.errors"
 
 local M = {}
 
-local engine
+local engine -- closed also in a process that was forked from the one that made it
+local spare -- a waiter whose only operation has ended: the next one takes it
 local clients = 0 -- open clients
 local wanted -- garner.engine's choice: threaded or not
 
@@ -115,6 +116,18 @@ local function own_waiter(e)
   return new_waiter(e)
 end
 
+--- Puts an event into its operation's queue, if that is still wanted.
+function M.deliver(waiter, id, event, value)
+  local op = waiter.operations[id]
+  if op then
+    op.last = op.last + 1
+    op.events[op.last], op.values[op.last] = event, value
+    if op.task then
+      op.task.scheduler:wake(op.task)
+    end
+  end
+end
+
 --- Sorts the events of a waiter into its operations' queues.
 ---@param waiter table
 function M.drain(waiter)
@@ -123,14 +136,7 @@ function M.drain(waiter)
     if not id then
       return
     end
-    local op = waiter.operations[id]
-    if op then
-      op.last = op.last + 1
-      op.queue[op.last] = { event, value }
-      if op.task then
-        op.task.scheduler:wake(op.task)
-      end
-    end
+    M.deliver(waiter, id, event, value)
   end
 end
 
@@ -151,12 +157,39 @@ end
 local Operation = {}
 Operation.__index = Operation
 
+-- The queue of an operation whose mailbox is its own: the mailbox is the queue.
+local NONE = {}
+
 --- Whether `take` would give something now.
 function Operation:ready()
-  if self.first > self.last then
-    M.drain(self.waiter)
+  local waiter = self.waiter
+  if not self.shared then
+    return waiter.mailbox:pending() > 0 or self.finished or waiter.engine:is_closed()
+  elseif self.first > self.last then
+    M.drain(waiter)
   end
-  return self.first <= self.last or self.finished or self.waiter.engine:is_closed()
+  return self.first <= self.last or self.finished or waiter.engine:is_closed()
+end
+
+local function ended(op, value)
+  op.finished, op.cell.id = true, nil
+  if op.shared then
+    op.waiter.operations[op.key] = nil
+  else
+    spare = op.waiter
+  end
+  return "done", value
+end
+
+-- An event that came while nobody looked.
+local function from_queue(op)
+  local first = op.first
+  local event, value = op.events[first], op.values[first]
+  op.events[first], op.values[first], op.first = nil, nil, first + 1
+  if event == "done" then
+    return ended(op, value)
+  end
+  return event, value
 end
 
 --- The next event that is there: "page", "report", "progress" or "done", and its
@@ -164,54 +197,52 @@ end
 ---@return string|nil event
 ---@return any value
 function Operation:take()
-  if self.first > self.last then
-    M.drain(self.waiter)
+  if self.first <= self.last then
+    return from_queue(self)
   end
-  if self.first > self.last then
-    if self.waiter.engine:is_closed() and not self.finished then
+  local waiter = self.waiter
+  local id, event, value = waiter.mailbox:take()
+  if not id then
+    if waiter.engine:is_closed() and not self.finished then
       self.finished = true
       return "done", false
     end
     return nil
+  elseif id ~= self.key then
+    M.deliver(waiter, id, event, value)
+    return self:take()
+  elseif event == "done" then
+    return ended(self, value)
   end
-  local item = self.queue[self.first]
-  self.queue[self.first] = nil
-  self.first = self.first + 1
-  if item[1] == "done" then
-    self.finished = true
-    self.cell.id = nil
-    if not self.shared then
-      self.waiter.operations[self.id] = nil
-      spare = self.waiter
-    end
-  end
-  return item[1], item[2]
+  return event, value
 end
 
 --- Waits for the next event. After "done" nothing comes.
 ---@return string event
 ---@return any value false where it was cancelled or the engine closed
 function Operation:next()
-  local me = compat.running() or "main"
+  local co = compat.running()
+  local me = co or "main"
   if self.busy and self.busy ~= me then
     errors.misuse("garner: two coroutines wait for the same walk or request")
   end
+  self.busy = me
   while not self.finished do
+    local task = co and driver.task()
+    if not task and self.first > self.last then
+      driver.host().wait(self.waiter.mailbox, nil) -- looks first, too
+    end
     local event, value = self:take()
     if event then
+      self.busy = nil
       return event, value
-    end
-    local task = driver.task()
-    self.busy = me
-    if task then
+    elseif task then
       self.task = task
       coroutine.yield(driver.WAIT, self)
       self.task = nil
-    else
-      driver.host().wait(self.waiter.mailbox, nil)
     end
-    self.busy = nil
   end
+  self.busy = nil
   if self.cancelled then
     return "done", false
   end
@@ -261,15 +292,19 @@ function M.start(verb, client, request, rules)
   elseif not id then
     return nil, errors.from_raw(raw)
   end
-  local cell = { engine = e, id = id }
   local op = setmetatable({
-    waiter = waiter, cell = cell, id = id, queue = {}, first = 1, last = 0, shared = task ~= nil,
+    waiter = waiter, engine = e, id = id, key = id, first = 1, last = 0, events = NONE,
+    values = NONE, shared = task ~= nil,
   }, Operation)
-  if task then -- a mailbox of its own is collected with it, and cancels by itself
-    op.guard = compat.finalizer(function()
-      cancel(cell)
-    end)
+  if not task then -- its mailbox is collected with it, and cancels by itself
+    op.cell = op
+    return op
   end
+  local cell = { engine = e, id = id }
+  op.events, op.values = {}, {}
+  op.cell, op.guard = cell, compat.finalizer(function()
+    cancel(cell)
+  end)
   waiter.operations[id] = op
   return op
 end

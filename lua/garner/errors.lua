@@ -250,8 +250,6 @@ local function add_help(fields, context)
   elseif fields.kind == "not_found" and context.what then
     fields.message = context.what .. ": " .. fields.message
     fields.what = context.what
-  elseif fields.kind == "in_doubt" and context.in_doubt then
-    fields.message = fields.message .. " (" .. context.in_doubt .. ")"
   end
 end
 

@@ -109,33 +109,6 @@ function M.one_of(list)
   end
 end
 
---- Any of several rules; the message is the last one's.
-function M.either(...)
-  local rules = { ... }
-  return function(value)
-    local message
-    for _, rule in ipairs(rules) do
-      local good, why = rule(value)
-      if good ~= nil then
-        return good
-      end
-      message = why
-    end
-    return nil, message
-  end
-end
-
---- false, or what the rule says.
----@param rule function
-function M.or_false(rule)
-  return function(value)
-    if value == false then
-      return false
-    end
-    return rule(value)
-  end
-end
-
 local function known(schema)
   local names = {}
   for name in pairs(schema) do

@@ -172,9 +172,7 @@ function Walk:next()
   if w.ended then
     return nil
   end
-  local page, err = client.with_token(w.state, function()
-    return step(w)
-  end)
+  local page, err = client.with_token(w.state, step, w)
   if page and page ~= true then
     self.number = w.number
     return page

@@ -175,7 +175,8 @@ return function(state, spec, on_report)
   spec.safe = true
   local core_request, context = request.build(state, spec, WHAT)
   if spec.body_key then
-    core_request.headers[#core_request.headers + 1] = { "Content-Type", "application/json" }
+    core_request.headers = request.with_header(core_request.headers, "Content-Type",
+      "application/json")
   end
   local p = {
     state = state, spec = spec, on_report = on_report, rules = rules, request = core_request,
@@ -185,7 +186,5 @@ return function(state, spec, on_report)
   for _, entry in ipairs(rules.ids) do
     p.left[entry.id] = true
   end
-  return client.with_token(state, function()
-    return run(p)
-  end)
+  return client.with_token(state, run, p)
 end

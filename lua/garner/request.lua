@@ -175,6 +175,37 @@ local function has_header(list, name)
   return false
 end
 
+--- A list of headers with one more; the list itself, which may be shared, stays as it is.
+---@param list table[]
+---@param name string
+---@param value string
+---@return table[]
+function M.with_header(list, name, value)
+  local out = {}
+  for i, pair in ipairs(list) do
+    out[i] = pair
+  end
+  out[#out + 1] = { name, value }
+  return out
+end
+
+-- What most requests send; never changed.
+local JSON_ONLY = { { "Accept", "application/json" } }
+
+local function headers_of(opts, content_type, what)
+  if not opts.headers and not opts.accept and not content_type then
+    return JSON_ONLY
+  end
+  local headers = M.headers(opts.headers or NONE, what)
+  if not has_header(headers, "accept") then
+    headers[#headers + 1] = { "Accept", opts.accept or "application/json" }
+  end
+  if content_type and not has_header(headers, "content-type") then
+    headers[#headers + 1] = { "Content-Type", content_type }
+  end
+  return headers
+end
+
 local function context_of(opts, state)
   local given = opts.context or NONE
   return {
@@ -205,13 +236,7 @@ function M.build(state, opts, what)
   if body and (opts.method == "GET" or opts.method == "HEAD") then
     errors.misuse(what .. ": a " .. opts.method .. " request carries no body")
   end
-  local headers = opts.headers and M.headers(opts.headers, what) or {}
-  if not has_header(headers, "accept") then
-    headers[#headers + 1] = { "Accept", opts.accept or "application/json" }
-  end
-  if content_type and not has_header(headers, "content-type") then
-    headers[#headers + 1] = { "Content-Type", content_type }
-  end
+  local headers = headers_of(opts, content_type, what)
   local url, why = state.core:url_build(opts.path or "", opts.params or NONE,
     opts.query or NONE)
   if not url then

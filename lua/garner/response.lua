@@ -75,8 +75,6 @@ end
 ---@field size integer bytes of the body
 local methods = {}
 
-local hidden = setmetatable({}, { __mode = "k" })
-
 -- Made when first asked for: a body of 60 MB that only `json` reads never becomes a
 -- Lua string.
 local lazy = {
@@ -139,16 +137,15 @@ end
 ---@return any|nil value
 ---@return garner.Error|nil err kind "protocol" when the body is empty or not JSON
 function methods.json(res)
-  local state = hidden[res]
-  if not state.decoded then
-    local value, why = decode(state.result, state.codec)
-    state.decoded, state.value = true, value
+  if not rawget(res, "_decoded") then
+    local value, why = decode(res._result, rawget(res, "_codec"))
+    res._decoded, res._value, res._err = true, value, false
     if value == nil then
-      state.err = not_json(res, state.context, why or "not decodable")
-      state.err.request_id = res.request_id
+      res._err = not_json(res, res._context, why or "not decodable")
+      res._err.request_id = res.request_id
     end
   end
-  return state.value, state.err
+  return rawget(res, "_value"), res._err or nil
 end
 
 local Response = {
@@ -158,7 +155,7 @@ local Response = {
     if not make then
       return methods[name]
     end
-    local value = make(hidden[res].result)
+    local value = make(rawget(res, "_result"))
     rawset(res, name, value)
     return value
   end,
@@ -173,9 +170,10 @@ local Response = {
 ---@param codec string|nil "cjson" to decode with lua-cjson
 ---@return garner.Response
 function M.new(result, context, codec)
-  local res = { status = result:status(), file = result:file() }
-  hidden[res] = { result = result, context = context, codec = codec, decoded = false }
-  return setmetatable(res, Response)
+  return setmetatable({
+    status = result:status(), file = result:file(), _result = result, _context = context,
+    _codec = codec,
+  }, Response)
 end
 
 --- The value at a dotted path ("data.items", "errors.0"; lists count from 0), nil

@@ -33,6 +33,11 @@ extern bool rig_inline, rig_threaded;
 #define INLINE(test) {#test, test, rig_setup, rig_teardown, &rig_inline}
 #define THREADED(test) {#test, test, rig_setup, rig_teardown, &rig_threaded}
 
+/* Defined where a child of fork may have threads. */
+#ifndef __SANITIZE_THREAD__
+#define CHILD_THREADS
+#endif
+
 int rig_setup(void **state);
 int rig_teardown(void **state);
 /* Waits short, so that tests are quick; options were changed: make it anew. */

@@ -33,6 +33,7 @@ struct server {
   bool stopping;                 /* no more connections */
   server_handler *handler;       /* answers */
   void *arg;                     /* for the handler */
+  unsigned busy;                 /* handlers that run */
   struct connection *connections; /* all, also those that ended */
   unsigned connection_count;     /* how many */
   struct server_request *first;  /* what was asked, oldest first */
@@ -75,10 +76,12 @@ void server_answer(struct server_request *r, int status, const char *headers,
 }
 
 void server_stall(struct server_request *r, unsigned ms) {
-  struct timespec slice = {0, 5000000};
   unsigned i;
-  for (i = 0; i < ms / 5 && !is_stopping(r->server); i++)
-    nanosleep(&slice, NULL);
+  for (i = 0; i < ms / 5 && !is_stopping(r->server); i++) {
+    struct pollfd p = {r->fd, POLLRDHUP, 0};
+    if (poll(&p, 1, 5) != 0)
+      return;
+  }
 }
 
 void server_close(struct server_request *r) {
@@ -155,9 +158,13 @@ static void *serve(void *arg) {
     s->last = r;
     handler = s->handler;
     handler_arg = s->arg;
+    s->busy++;
     pthread_mutex_unlock(&s->lock);
     handler(r, handler_arg);
     keep = r->keep;
+    pthread_mutex_lock(&s->lock);
+    s->busy--;
+    pthread_mutex_unlock(&s->lock);
   }
   pthread_mutex_lock(&s->lock);
   close(c->fd);
@@ -262,6 +269,23 @@ void server_set(struct server *s, server_handler *handler, void *arg) {
   s->handler = handler;
   s->arg = arg;
   pthread_mutex_unlock(&s->lock);
+}
+
+static void hang_up(struct server_request *r, void *arg) {
+  (void)arg;
+  server_close(r);
+}
+
+void server_quiet(struct server *s) {
+  struct timespec slice = {0, 1000000};
+  unsigned busy = 1;
+  server_set(s, hang_up, NULL);
+  while (busy > 0) {
+    pthread_mutex_lock(&s->lock);
+    busy = s->busy;
+    pthread_mutex_unlock(&s->lock);
+    nanosleep(&slice, NULL);
+  }
 }
 
 void server_forget(struct server *s) {

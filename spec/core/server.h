@@ -32,6 +32,9 @@ struct server *server_start(server_handler *handler, void *arg);
 void server_stop(struct server *s);
 unsigned server_port(const struct server *s);
 void server_set(struct server *s, server_handler *handler, void *arg);
+/* The handler is not called any more when this is back, so that its argument
+ * may go; who still comes is hung up on until the next server_set. */
+void server_quiet(struct server *s);
 void server_forget(struct server *s); /* what was asked so far */
 /* "http://127.0.0.1:port" + path; valid until the fourth call after. */
 const char *server_url(const struct server *s, const char *path);
@@ -50,6 +53,7 @@ void server_send(struct server_request *r, const char *text);
 /* A whole response; headers: NULL or lines that end in CRLF. */
 void server_answer(struct server_request *r, int status, const char *headers,
                    const char *body);
+/* Less if the client goes away. */
 void server_stall(struct server_request *r, unsigned ms);
 void server_close(struct server_request *r); /* an orderly end */
 void server_reset(struct server_request *r); /* RST */

@@ -1,5 +1,5 @@
 # Measures which lines the specs execute: src/ by gcov, lua/ by a line hook.
-# Sourced by stages.sh; uses its build, run_busted and run_core_tests.
+# Sourced by stages.sh; uses its build, start_busted and run_core_tests.
 # Must not: fail a run for a low number; it prints what there is.
 
 coverage_measure() {
@@ -10,9 +10,10 @@ coverage_measure() {
   rm -rf "$counts"
   mkdir -p "$counts"
   run_core_tests "core tests, counting lines" coverage
-  run_busted "specs, counting lines" coverage lua5.4 GARNER_COVERAGE="$counts" \
+  start_busted coverage lua5.4 GARNER_COVERAGE="$counts" \
     GARNER_COVERAGE_HOOK="$root/build/coverage/garner_coverage.so" \
     LUA_INIT="@$root/spec/support/coverage.lua"
+  finish_busted
 
   say "coverage: lines executed by the core's tests and the specs (Lua 5.4)"
   check "coverage of src" coverage_of_c

@@ -3,6 +3,7 @@
 # Must not: install anything, or write outside build/ and a temporary folder.
 
 passed=0 failed=0 skipped=0
+busted_pid=() busted_tree=() # of the runs that have been started
 
 say() { printf '== %s\n' "$*"; }
 
@@ -57,7 +58,10 @@ stages_begin() {
 
 stages_end() {
   trap - EXIT
-  [ -n "$sim_pid" ] && kill "$sim_pid" 2>/dev/null
+  local pid
+  for pid in "${busted_pid[@]}" $sim_pid; do
+    kill "$pid" 2>/dev/null
+  done
   rm -rf "$work"
 }
 
@@ -94,7 +98,7 @@ run_core_tests() { # title tree environment...
   local ok bad ignored programs all=$tree/Testing/Temporary/LastTest.log
   shift 2
   rm -f "$all"
-  (cd "$tree" && env "$@" ctest --output-on-failure -j 1 --no-tests=error) >"$log" 2>&1
+  (cd "$tree" && env "$@" ctest --output-on-failure -j 2 --no-tests=error) >"$log" 2>&1
   ok=$(sum_cmocka PASSED "$all")
   bad=$(sum_cmocka FAILED "$all")
   ignored=$(sum_cmocka SKIPPED "$all")
@@ -117,48 +121,75 @@ stage_core() {
 
 lua_tree() { case $1 in jit) echo luajit ;; *) echo "lua$1" ;; esac; }
 
-# busted over all of spec/ against the module of one build tree.
-run_busted() { # title tree interpreter environment...
-  local title=$1 tree=$2 lua=$3 log="$logs/specs-$2.log" start=$SECONDS
-  local line ok=0 bad=0 pending=0 status
-  shift 3
-  env LUA_PATH="$root/lua/?.lua;$root/lua/?/init.lua;$root/?.lua;;" \
-    LUA_CPATH="$root/build/$tree/?.so;;" GARNER_LUA="$lua" "$@" \
-    "$lua" /usr/bin/busted --output=plainTerminal ${filter:+"--filter=$filter"} \
-    >"$log" 2>&1 </dev/null
-  status=$?
+# busted over all of spec/ against the module of one build tree, in the
+# background; finish_busted waits for it and counts. Most of what specs do is
+# wait, so two of these share the machine well.
+start_busted() { # tree interpreter environment...
+  local tree=$1 lua=$2
+  shift 2
+  (
+    start=$SECONDS
+    env LUA_PATH="$root/lua/?.lua;$root/lua/?/init.lua;$root/?.lua;;" \
+      LUA_CPATH="$root/build/$tree/?.so;;" GARNER_LUA="$lua" "$@" \
+      "$lua" /usr/bin/busted --output=plainTerminal ${filter:+"--filter=$filter"} \
+      >"$logs/specs-$tree.log" 2>&1 </dev/null
+    echo "$? $((SECONDS - start))" >"$work/specs-$tree.ended"
+  ) &
+  busted_pid[${#busted_pid[@]}]=$!
+  busted_tree[${#busted_tree[@]}]=$tree
+}
+
+finish_busted() {
+  local i
+  for i in "${!busted_tree[@]}"; do
+    wait "${busted_pid[i]}"
+    count_busted "${busted_tree[i]}"
+  done
+  busted_pid=() busted_tree=()
+}
+
+count_busted() {
+  local tree=$1 log=$logs/specs-$1.log line ok=0 bad=0 pending=0 status=1 took=0
+  read -r status took <"$work/specs-$tree.ended"
   line=$(grep -aE '^[0-9]+ success(es)? / [0-9]+ failures? / [0-9]+ errors? / [0-9]+ pending' "$log" | tail -n 1)
   if [ -n "$line" ]; then
     set -- ${line//[!0-9. ]/ }
     ok=$1 bad=$(($2 + $3)) pending=$4
   fi
   # No closing line: it crashed. A bad exit after a good line: it crashed late.
-  if [ -z "$line" ] || { [ $status != 0 ] && [ "$bad" = 0 ]; }; then
+  if [ -z "$line" ] || { [ "$status" != 0 ] && [ "$bad" = 0 ]; }; then
     bad=$((bad + 1))
-    echo "$lua ended with status $status" >>"$log"
+    echo "ended with status $status" >>"$log"
   fi
-  count "$ok" "$bad" "$pending" $((SECONDS - start)) "$title" "$log"
+  count "$ok" "$bad" "$pending" "$took" "specs, $tree" "$log"
 }
 
-stage_specs() { # 5.1 | 5.2 | 5.3 | 5.4 | jit
-  local tree
-  tree=$(lua_tree "$1")
-  build "for $tree" "$tree" -DGARNER_LUA="$1" || return
-  run_busted "specs, $tree" "$tree" "$tree"
+# Every Lua asked for, and the sanitizers, two runs at a time.
+stage_specs() { # sanitize 5.1 | 5.2 | 5.3 | 5.4 | jit...
+  local sanitize=$1 lua tree
+  shift
+  for lua in "$@"; do
+    tree=$(lua_tree "$lua")
+    build "for $tree" "$tree" -DGARNER_LUA="$lua" || continue
+    start_busted "$tree" "$tree"
+    [ ${#busted_tree[@]} -lt 2 ] || finish_busted
+  done
+  [ "$sanitize" = no ] || stage_sanitized
+  finish_busted
 }
 
 # The interpreter is not built with sanitizers, so the runtime is loaded first.
 stage_sanitized() {
-  local log
+  local options="suppressions=$root/spec/support/lsan.supp:print_suppressions=0"
   build "with ASan and UBSan" asan -DGARNER_LUA=5.4 -DGARNER_TESTS=ON -DGARNER_FAULTS=ON \
     -DGARNER_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=Debug || return
-  local options="suppressions=$root/spec/support/lsan.supp:print_suppressions=0"
-  [ -n "$filter" ] || run_core_tests "core tests, ASan + UBSan" asan \
-    UBSAN_OPTIONS=print_stacktrace=1 LSAN_OPTIONS="$options"
-  run_busted "specs, ASan + UBSan" asan lua5.4 \
+  start_busted asan lua5.4 \
     LD_PRELOAD="$(gcc -print-file-name=libasan.so)" GARNER_SANITIZED=1 \
     ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:exitcode=99 \
     UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 LSAN_OPTIONS="$options"
+  finish_busted
+  [ -n "$filter" ] || run_core_tests "core tests, ASan + UBSan" asan \
+    UBSAN_OPTIONS=print_stacktrace=1 LSAN_OPTIONS="$options"
 }
 
 simulator_start() {

@@ -197,13 +197,9 @@ static int set_proxy(struct gn_attempt *a, const char *url,
   const struct gn_policy *p = a->policy;
   struct gn_origin o;
   const char *proxy, *none = p->no_proxy ? p->no_proxy : "";
-  if (gn_url_origin(url, &o, err) != 0)
+  if (gn_policy_origin_of(p, url, &o, err) != 0)
     return -1;
-  proxy = strcmp(o.scheme, "https") == 0 ? p->proxy_https : p->proxy_http;
-  /* A credential may go to this machine in the clear, not to the proxy that
-   * the environment names. */
-  if (p->proxy_env && gn_url_is_loopback_host(o.host))
-    proxy = "";
+  proxy = gn_policy_proxy(p, &o);
   a->uses_proxy = *proxy != '\0';
   if (a->uses_proxy && a->check_address && !p->allow_private) {
     if (check_literal(a, &o, err) != 0)
@@ -240,14 +236,23 @@ static void set_tls(struct gn_attempt *a, const char *url) {
 
 static void set_limits(struct gn_attempt *a,
                        const struct gn_attempt_plan *plan) {
-  const struct gn_policy *p = a->policy;
-  int64_t connect = p->connect_timeout_ms;
+  int64_t connect = a->policy->connect_timeout_ms;
   if (plan->timeout_ms > 0 && plan->timeout_ms < connect)
     connect = plan->timeout_ms;
   set_long(a, CURLOPT_CONNECTTIMEOUT_MS, (long)connect);
   set_long(a, CURLOPT_TIMEOUT_MS, (long)plan->timeout_ms);
+  /* libcurl sends a request again by itself, and says nothing, when a reused
+   * connection closes before the response. A creating request must not be;
+   * and a server-supplied URL must meet the address policy. */
+  set_long(a, CURLOPT_FRESH_CONNECT,
+           !plan->request->safe || (plan->check_address && !a->own));
+}
+
+static void set_conduct(struct gn_attempt *a) {
+  set_text(a, CURLOPT_PROTOCOLS_STR, "http,https");
+  set_text(a, CURLOPT_USERAGENT, a->policy->user_agent);
   set_long(a, CURLOPT_LOW_SPEED_LIMIT, 1);
-  set_long(a, CURLOPT_LOW_SPEED_TIME, p->stall_seconds);
+  set_long(a, CURLOPT_LOW_SPEED_TIME, a->policy->stall_seconds);
   set_long(a, CURLOPT_FOLLOWLOCATION, 0);
   set_long(a, CURLOPT_NOSIGNAL, 1);
   set_long(a, CURLOPT_QUICK_EXIT, 1);
@@ -255,24 +260,35 @@ static void set_limits(struct gn_attempt *a,
   set_long(a, CURLOPT_HTTP09_ALLOWED, 0);
   set_long(a, CURLOPT_PATH_AS_IS, 1);
   set_long(a, CURLOPT_TCP_NODELAY, 1);
-  /* libcurl sends a request again by itself, and says nothing, when a reused
-   * connection closes before the response. A creating request must not be;
-   * and a server-supplied URL must meet the address policy. */
-  if (!plan->request->safe || (plan->check_address && !a->own))
-    set_long(a, CURLOPT_FRESH_CONNECT, 1);
-}
-
-static void set_callbacks(struct gn_attempt *a) {
   check(a, curl_easy_setopt(a->easy, CURLOPT_HEADERFUNCTION, on_header));
-  check(a, curl_easy_setopt(a->easy, CURLOPT_HEADERDATA, a));
   check(a, curl_easy_setopt(a->easy, CURLOPT_WRITEFUNCTION, on_body));
-  check(a, curl_easy_setopt(a->easy, CURLOPT_WRITEDATA, a));
   check(a, curl_easy_setopt(a->easy, CURLOPT_OPENSOCKETFUNCTION, on_open));
-  check(a, curl_easy_setopt(a->easy, CURLOPT_OPENSOCKETDATA, a));
-  check(a, curl_easy_setopt(a->easy, CURLOPT_ERRORBUFFER, a->text));
 }
 
-int gn_attempt_prepare(struct gn_attempt *a, CURL *easy,
+static void set_receiver(struct gn_attempt *a, void *self, char *text) {
+  check(a, curl_easy_setopt(a->easy, CURLOPT_HEADERDATA, self));
+  check(a, curl_easy_setopt(a->easy, CURLOPT_WRITEDATA, self));
+  check(a, curl_easy_setopt(a->easy, CURLOPT_OPENSOCKETDATA, self));
+  check(a, curl_easy_setopt(a->easy, CURLOPT_ERRORBUFFER, text));
+}
+
+uint64_t gn_attempt_setup(const struct gn_attempt_plan *plan) {
+  return !plan->check_address && !is_for_file(plan) &&
+                 gn_policy_at_base(plan->policy, plan->url)
+             ? plan->policy->serial : 0;
+}
+
+/* What stays as it is for all requests of one client to its base. */
+static int set_up(struct gn_attempt *a, const struct gn_attempt_plan *plan,
+                  struct gn_error *err) {
+  set_conduct(a);
+  if (!is_for_file(plan))
+    set_text(a, CURLOPT_ACCEPT_ENCODING, "");
+  set_tls(a, plan->url);
+  return set_proxy(a, plan->url, err);
+}
+
+int gn_attempt_prepare(struct gn_attempt *a, CURL *easy, uint64_t setup,
                        const struct gn_attempt_plan *plan,
                        struct gn_error *err) {
   memset(a, 0, sizeof *a);
@@ -289,16 +305,19 @@ int gn_attempt_prepare(struct gn_attempt *a, CURL *easy,
   if (gn_sink_begin(a->memory, err) != 0 ||
       (a->file && gn_sink_begin(a->file, err) != 0))
     return -1;
-  set_text(a, CURLOPT_PROTOCOLS_STR, "http,https");
+  a->setup = gn_attempt_setup(plan);
+  if (setup == 0 || setup != a->setup) {
+    curl_easy_reset(easy);
+    if (set_up(a, plan, err) != 0)
+      return -1;
+  } else {
+    a->uses_proxy = *gn_policy_proxy(a->policy, &a->policy->origin) != '\0';
+  }
   set_text(a, CURLOPT_URL, plan->url);
-  set_text(a, CURLOPT_USERAGENT, a->policy->user_agent);
-  if (!is_for_file(plan))
-    set_text(a, CURLOPT_ACCEPT_ENCODING, "");
-  set_callbacks(a);
+  set_receiver(a, a, a->text);
   set_limits(a, plan);
   set_method(a, plan->request);
-  set_tls(a, plan->url);
-  if (set_proxy(a, plan->url, err) != 0 || set_lines(a, plan, err) != 0)
+  if (set_lines(a, plan, err) != 0)
     return -1;
   if (a->setopt_rc == CURLE_OUT_OF_MEMORY)
     return gn_error_memory(err);
@@ -332,12 +351,30 @@ void gn_attempt_outcome(struct gn_attempt *a, CURLcode rc,
                        gn_sink_size(a->memory), o);
 }
 
-CURL *gn_attempt_release(struct gn_attempt *a) {
+/* Nothing of this request may reach the next one: no pointer, no method. */
+static void forget_request(struct gn_attempt *a) {
+  set_receiver(a, NULL, NULL);
+  check(a, curl_easy_setopt(a->easy, CURLOPT_HTTPHEADER, NULL));
+  set_text(a, CURLOPT_CUSTOMREQUEST, NULL);
+  check(a, curl_easy_setopt(a->easy, CURLOPT_POSTFIELDS, NULL));
+  check(a, curl_easy_setopt(a->easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                            (curl_off_t)-1));
+  set_long(a, CURLOPT_HTTPGET, 1);
+}
+
+CURL *gn_attempt_release(struct gn_attempt *a, uint64_t *setup) {
   CURL *easy = a->easy;
   struct curl_slist *line;
+  *setup = 0;
+  if (!easy)
+    return NULL;
   for (line = a->lines; line; line = line->next)
     gn_wipe(line->data, strlen(line->data));
-  if (easy)
+  if (a->setup)
+    forget_request(a);
+  if (a->setopt_rc == CURLE_OK)
+    *setup = a->setup;
+  if (*setup == 0)
     curl_easy_reset(easy);
   curl_slist_free_all(a->lines);
   a->lines = NULL;

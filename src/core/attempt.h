@@ -27,6 +27,7 @@ struct gn_attempt {
   bool uses_proxy;                  /* sockets lead to a proxy */
   bool own;                         /* the URL is at an own origin */
   bool base;                        /* the URL is at the base URL's origin */
+  uint64_t setup;                   /* the policy the handle is set up for */
   CURLcode setopt_rc;               /* the first option that failed */
   struct gn_error sink_error;       /* why the body could not be kept */
   uint64_t received;                /* body bytes after decoding */
@@ -45,14 +46,19 @@ struct gn_attempt_plan {
   struct gn_sink *file;             /* a good body goes here, or NULL */
 };
 
-/* Fills `easy` (reset before) so that it can be added to a multi handle. */
-int gn_attempt_prepare(struct gn_attempt *a, CURL *easy,
+/* What a handle can stay set up for between the requests of one client to its
+ * own base: the policy's serial; 0 for any other request. */
+uint64_t gn_attempt_setup(const struct gn_attempt_plan *plan);
+/* Fills `easy` so that it can be added to a multi handle. setup: what it is set
+ * up for; if that is not what this plan needs, it starts from nothing. */
+int gn_attempt_prepare(struct gn_attempt *a, CURL *easy, uint64_t setup,
                        const struct gn_attempt_plan *plan,
                        struct gn_error *err);
 /* After libcurl finished with rc: what it brought, the body's own codes too. */
 void gn_attempt_outcome(struct gn_attempt *a, CURLcode rc,
                         struct gn_outcome *o);
-/* Lets go of everything but the easy handle, which is returned. */
-CURL *gn_attempt_release(struct gn_attempt *a);
+/* Lets go of everything but the easy handle, which is returned with what it is
+ * still set up for. */
+CURL *gn_attempt_release(struct gn_attempt *a, uint64_t *setup);
 
 #endif

@@ -25,6 +25,7 @@ struct gn_engine {
   struct gn_timers timers;          /* the step's thread only */
   struct gn_random random;          /* the step's thread only */
   CURL *idle[IDLE_HANDLES];         /* easy handles to use again */
+  uint64_t setups[IDLE_HANDLES];    /* what each of them is set up for */
   size_t idle_count;                /* how many */
   struct gn_work *works;            /* running; list changes need the lock */
   struct gn_work *incoming;         /* submitted, oldest first; the lock */
@@ -70,17 +71,32 @@ void gn_engine_posted(struct gn_engine *e) {
   pthread_cond_broadcast(&e->changed);
 }
 
-CURL *gn_engine_easy_take(struct gn_engine *e) {
-  return e->idle_count ? e->idle[--e->idle_count] : curl_easy_init();
+CURL *gn_engine_easy_take(struct gn_engine *e, uint64_t wanted,
+                          uint64_t *setup) {
+  size_t i = e->idle_count;
+  CURL *easy;
+  *setup = 0;
+  if (i == 0)
+    return curl_easy_init();
+  while (i > 1 && e->setups[i - 1] != wanted)
+    i--;
+  easy = e->idle[--i];
+  *setup = e->setups[i];
+  e->idle_count--;
+  e->idle[i] = e->idle[e->idle_count];
+  e->setups[i] = e->setups[e->idle_count];
+  return easy;
 }
 
-void gn_engine_easy_give(struct gn_engine *e, CURL *easy) {
+void gn_engine_easy_give(struct gn_engine *e, CURL *easy, uint64_t setup) {
   if (!easy)
     return;
-  if (e->idle_count < IDLE_HANDLES)
-    e->idle[e->idle_count++] = easy;
-  else
+  if (e->idle_count == IDLE_HANDLES) {
     curl_easy_cleanup(easy);
+    return;
+  }
+  e->setups[e->idle_count] = setup;
+  e->idle[e->idle_count++] = easy;
 }
 
 CURLMcode gn_engine_wire_add(struct gn_engine *e, CURL *easy) {

@@ -126,10 +126,13 @@ static bool scheme_ok(const struct gn_exchange *x, const char *url) {
 }
 
 static void off_wire(struct gn_exchange *x) {
+  uint64_t setup;
+  CURL *easy;
   if (x->on_wire)
     gn_engine_wire_remove(x->engine, x->attempt.easy);
   x->on_wire = false;
-  gn_engine_easy_give(x->engine, gn_attempt_release(&x->attempt));
+  easy = gn_attempt_release(&x->attempt, &setup);
+  gn_engine_easy_give(x->engine, easy, setup);
 }
 
 static int64_t remaining_ms(struct gn_exchange *x) {
@@ -144,19 +147,25 @@ static int64_t remaining_ms(struct gn_exchange *x) {
   return x->deadline > now ? x->deadline - now : -1;
 }
 
-static int put_on_wire(struct gn_exchange *x, CURL *easy,
-                       struct gn_error *err) {
+static void make_plan(struct gn_exchange *x, struct gn_attempt_plan *plan) {
+  memset(plan, 0, sizeof *plan);
+  plan->request = x->request;
+  plan->policy = x->policy;
+  plan->url = current_url(x);
+  plan->foreign = x->request->download ||
+                  (server_chose_url(x) &&
+                   !gn_policy_owns(x->policy, plan->url));
+  plan->check_address = server_chose_url(x);
+  plan->timeout_ms = remaining_ms(x);
+  plan->result = x->result;
+  plan->file = x->file;
+}
+
+static int put_on_wire(struct gn_exchange *x, struct gn_error *err) {
   struct gn_attempt_plan plan;
-  memset(&plan, 0, sizeof plan);
-  plan.request = x->request;
-  plan.policy = x->policy;
-  plan.url = current_url(x);
-  plan.foreign = x->request->download ||
-                 (server_chose_url(x) && !gn_policy_owns(x->policy, plan.url));
-  plan.check_address = server_chose_url(x);
-  plan.timeout_ms = remaining_ms(x);
-  plan.result = x->result;
-  plan.file = x->file;
+  uint64_t setup;
+  CURL *easy;
+  make_plan(x, &plan);
   if (plan.timeout_ms < 0)
     return gn_error_set(err, GN_TIMEOUT, "deadline",
                         "the deadline passed before the request left");
@@ -164,7 +173,10 @@ static int put_on_wire(struct gn_exchange *x, CURL *easy,
     return gn_error_set(err, GN_PROTOCOL, "address",
                         "a URL from the server is plain http; only https is "
                         "followed (allow_http = true lifts this)");
-  if (gn_attempt_prepare(&x->attempt, easy, &plan, err) != 0)
+  easy = gn_engine_easy_take(x->engine, gn_attempt_setup(&plan), &setup);
+  if (!easy)
+    return gn_error_memory(err);
+  if (gn_attempt_prepare(&x->attempt, easy, setup, &plan, err) != 0)
     return -1;
   curl_easy_setopt(easy, CURLOPT_PRIVATE, x);
   if (gn_engine_wire_add(x->engine, easy) != CURLM_OK)
@@ -174,14 +186,8 @@ static int put_on_wire(struct gn_exchange *x, CURL *easy,
 
 static void send_attempt(struct gn_exchange *x) {
   struct gn_error err;
-  CURL *easy = gn_engine_easy_take(x->engine);
   gn_error_clear(&err);
-  if (!easy) {
-    fail(x, GN_MEMORY, "memory", "out of memory");
-    return;
-  }
-  x->attempt.easy = easy;
-  if (put_on_wire(x, easy, &err) != 0) {
+  if (put_on_wire(x, &err) != 0) {
     off_wire(x);
     x->result->error = err;
     end(x);
@@ -266,6 +272,8 @@ static int follow(struct gn_exchange *x, struct gn_error *err) {
       gn_url_origin(target, &origin, err) != 0 ||
       gn_url_origin(current_url(x), &from, err) != 0) {
     gn_free(target);
+    if (err->kind == GN_MEMORY)
+      return -1;
     return gn_error_set(err, GN_PROTOCOL, "redirect",
                         "HTTP %ld to something that is no http URL", status);
   }

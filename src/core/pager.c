@@ -109,7 +109,8 @@ static int follow_link(struct pager *g, const char *link,
   const char *here = g->url ? g->url : g->request->url;
   char *url = NULL;
   if (gn_url_resolve(here, link, &url, err) != 0) {
-    err->kind = GN_PROTOCOL;
+    if (err->kind != GN_MEMORY)
+      err->kind = GN_PROTOCOL;
     return -1;
   }
   if (guard(g, url, err) != 0) {

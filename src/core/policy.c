@@ -17,6 +17,9 @@
 #define DEFAULT_MAX_BODY (64.0 * 1024 * 1024)
 #define DEFAULT_MAX_HEADERS (256.0 * 1024)
 
+/* Only ever counted up; an address may be used again, a serial is not. */
+static atomic_uint_fast64_t serials;
+
 static double or_default(double value, double fallback) {
   return value > 0 ? value : fallback;
 }
@@ -173,6 +176,7 @@ struct gn_policy *gn_policy_new(const struct gn_policy_options *o,
     return NULL;
   }
   atomic_init(&p->refs, 1);
+  p->serial = atomic_fetch_add(&serials, 1) + 1;
   p->generation = gn_process_generation();
   pthread_mutex_init(&p->lock, NULL);
   gn_auth_init(&p->auth);
@@ -234,6 +238,25 @@ bool gn_policy_at_base(const struct gn_policy *p, const char *url) {
   return next == '/' || next == '?' || next == '\0';
 }
 
+int gn_policy_origin_of(const struct gn_policy *p, const char *url,
+                        struct gn_origin *out, struct gn_error *err) {
+  if (!gn_policy_at_base(p, url))
+    return gn_url_origin(url, out, err);
+  *out = p->origin;
+  return 0;
+}
+
+const char *gn_policy_proxy(const struct gn_policy *p,
+                            const struct gn_origin *o) {
+  const char *proxy = strcmp(o->scheme, "https") == 0 ? p->proxy_https
+                                                      : p->proxy_http;
+  /* A credential may go to this machine in the clear, not to the proxy that
+   * the environment names. */
+  if (*proxy && p->proxy_env && gn_url_is_loopback_host(o->host))
+    return "";
+  return proxy;
+}
+
 bool gn_policy_owns(const struct gn_policy *p, const char *url) {
   struct gn_origin origin;
   struct gn_error err;
@@ -254,7 +277,7 @@ bool gn_policy_owns(const struct gn_policy *p, const char *url) {
 bool gn_policy_is_base(const struct gn_policy *p, const char *url) {
   struct gn_origin origin;
   struct gn_error err;
-  return gn_url_origin(url, &origin, &err) == 0 &&
+  return gn_policy_origin_of(p, url, &origin, &err) == 0 &&
          gn_url_same_origin(&origin, &p->origin);
 }
 

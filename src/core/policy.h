@@ -53,6 +53,7 @@ struct gn_policy_options {
 
 struct gn_policy {
   atomic_int refs;               /* owner and exchanges */
+  uint64_t serial;               /* no other policy of this process has it */
   unsigned generation;           /* of the process that uses it */
   char *base;                    /* base_url in gn_url_base's form */
   size_t base_origin;            /* bytes of base up to its path */
@@ -95,6 +96,12 @@ void gn_policy_unref(struct gn_policy *p);
 /* True if this URL begins with the base's own scheme, host and port, letter for
  * letter, so that nothing need be parsed to know its origin. */
 bool gn_policy_at_base(const struct gn_policy *p, const char *url);
+/* As gn_url_origin, without parsing where the base's will do. */
+int gn_policy_origin_of(const struct gn_policy *p, const char *url,
+                        struct gn_origin *out, struct gn_error *err);
+/* The proxy for URLs of an origin, "" for none (no_proxy is libcurl's). */
+const char *gn_policy_proxy(const struct gn_policy *p,
+                            const struct gn_origin *o);
 /* True if a credential may go to this URL. */
 bool gn_policy_owns(const struct gn_policy *p, const char *url);
 /* True if it is at the base URL's origin. */

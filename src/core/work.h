@@ -56,8 +56,11 @@ void gn_work_fail(struct gn_work *w, struct gn_result *result,
 void gn_work_finish(struct gn_work *w, struct gn_result *result);
 
 /* The engine's side, for works and exchanges; the step's thread only. */
-CURL *gn_engine_easy_take(struct gn_engine *e);
-void gn_engine_easy_give(struct gn_engine *e, CURL *easy);
+/* An easy handle, and the setup it still has from a former use (0: none); one
+ * of the wanted setup if there is any. */
+CURL *gn_engine_easy_take(struct gn_engine *e, uint64_t wanted,
+                          uint64_t *setup);
+void gn_engine_easy_give(struct gn_engine *e, CURL *easy, uint64_t setup);
 CURLMcode gn_engine_wire_add(struct gn_engine *e, CURL *easy);
 void gn_engine_wire_remove(struct gn_engine *e, CURL *easy);
 struct gn_timers *gn_engine_timers(struct gn_engine *e);

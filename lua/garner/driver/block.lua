@@ -7,24 +7,25 @@ local M = { name = "block" }
 
 local SLICE = 0.1 -- seconds
 
---- Blocks until the mailbox has something or the deadline is there.
+local engines -- garner.engine, which needs the driver before it is there itself
+
+local function engine_module()
+  engines = engines or require "garner.engine"
+  return engines
+end
+
+--- Blocks until the mailbox has something or the deadline is there; returns after a
+--- slice in any case, as the caller looks again.
 ---@param mailbox userdata
 ---@param deadline number|nil on `now`'s clock
 function M.wait(mailbox, deadline)
-  local engine = require("garner.engine").current()
-  while engine and not engine:is_closed() do
-    local seen = engine:sequence()
-    if mailbox:pending() > 0 then
-      return
-    end
-    local slice = SLICE
-    if deadline then
-      slice = math.min(slice, deadline - core.now())
-      if slice <= 0 then
-        return
-      end
-    end
-    engine:wait(seen, slice)
+  local engine = engine_module().current()
+  if not engine then
+    return
+  end
+  local seen = engine:sequence()
+  if mailbox:pending() == 0 then
+    engine:wait(seen, deadline and math.min(SLICE, deadline - core.now()) or SLICE)
   end
 end
 
@@ -32,7 +33,7 @@ end
 ---@param seconds number
 function M.sleep(seconds)
   local deadline = core.now() + seconds
-  local engine, release = require("garner.engine").borrow()
+  local engine, release = engine_module().borrow()
   while true do
     local left = deadline - core.now()
     if left <= 0 or not engine or engine:is_closed() then

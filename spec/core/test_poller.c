@@ -1,0 +1,403 @@
+/* Owns: the checks of polls: batches and single requests, matching by id, what
+ * a status means, what passes and what does not, and the deadline.
+ * Must not: check single requests.
+ */
+#define _GNU_SOURCE
+#include "rig.h"
+
+#include "alloc.h"
+#include "clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST = 64 };
+
+/* What the server knows of the jobs r0, r1, ... */
+struct jobs {
+  const char *status[MOST]; /* element text without its id; NULL: 404 */
+  unsigned ready_after;     /* before so many requests all run */
+  unsigned transient;       /* first requests that fail */
+  int transient_status;     /* with this; 0: a close */
+  const char *headers;      /* of those */
+};
+
+static void element(const struct jobs *j, unsigned hits, unsigned n, char *out,
+                    size_t cap) {
+  snprintf(out, cap, "{\"id\":\"r%u\",%s}", n,
+           hits <= j->ready_after ? "\"status\":\"RUN\"" : j->status[n]);
+}
+
+/* Answers a batch in reverse order, with one element nobody asked for. */
+static void batch(const struct jobs *j, struct server_request *r,
+                  unsigned hits) {
+  char out[8192] = "{\"reports\":[{\"id\":\"zzz\",\"status\":\"OK\"}", one[256];
+  int n;
+  for (n = MOST - 1; n >= 0; n--) {
+    snprintf(one, sizeof one, "{\"get\":\"r%d\"}", n);
+    if (!strstr(r->body, one))
+      continue;
+    if (!j->status[n]) {
+      server_answer(r, 404, NULL, "{\"code\":5}");
+      return;
+    }
+    element(j, hits, (unsigned)n, one, sizeof one);
+    strcat(strcat(out, ","), one);
+  }
+  server_answer(r, 200, NULL, strcat(out, "]}"));
+}
+
+static void answer(struct server_request *r, void *arg) {
+  const struct jobs *j = arg;
+  unsigned hits = server_hits(r->server, "/poll");
+  const char *id = strstr(r->target, "id=r");
+  char one[256];
+  if (hits <= j->transient) {
+    server_close(r);
+    if (j->transient_status)
+      server_answer(r, j->transient_status, j->headers, "");
+  } else if (!id) {
+    batch(j, r, hits);
+  } else {
+    unsigned n = (unsigned)strtoul(id + 4, NULL, 10);
+    element(j, hits, n, one, sizeof one);
+    server_answer(r, j->status[n] ? 200 : 404, NULL, one);
+  }
+}
+
+static struct gn_poller_rules *rules(size_t items, bool batches) {
+  static const char *const states[][2] = {
+    {"OK", "done"}, {"BAD", "failed"}, {"RUN", "running"}};
+  struct gn_poller_rules *r = gn_poller_rules_new(items, 3);
+  size_t i;
+  for (i = 0; i < items; i++) {
+    char text[64];
+    snprintf(text, sizeof text, "r%zu", i);
+    r->items[i].id = gn_strdup(text);
+    snprintf(text, sizeof text, "{\"get\":\"r%zu\"}", i);
+    r->items[i].fragment = gn_strdup(text);
+  }
+  for (i = 0; i < 3; i++) {
+    r->states[i].status = gn_strdup(states[i][0]);
+    strcpy(r->states[i].state, states[i][1]);
+  }
+  r->batch = 100;
+  r->prefix = batches ? gn_strdup("{\"ids\":[") : NULL;
+  r->suffix = batches ? gn_strdup("]}") : NULL;
+  r->list = batches ? gn_strdup("reports") : NULL;
+  r->query = batches ? NULL : gn_strdup("id");
+  r->id = gn_strdup("id");
+  r->status = gn_strdup("status");
+  r->uri = gn_strdup("uri");
+  r->first = 0.01;
+  r->factor = 1.5;
+  r->cap = 0.05;
+  r->timeout = 15;
+  return r;
+}
+
+static uint64_t poll_with(struct rig *g, server_handler *handler, void *arg,
+                          struct gn_poller_rules *rules) {
+  struct gn_request *r = rig_request(g, rules->query ? "GET" : "POST", "/poll");
+  struct gn_error err = {0};
+  uint64_t id;
+  r->safe = true;
+  r->attempts = 1;
+  server_forget(g->server);
+  server_set(g->server, handler, arg);
+  id = gn_engine_poll(g->engine, g->mailbox, g->policy, r, rules, &err);
+  if (id == 0)
+    fail_msg("%s", err.message);
+  return id;
+}
+
+static uint64_t poll_jobs(struct rig *g, struct jobs *j,
+                          struct gn_poller_rules *rules) {
+  return poll_with(g, answer, j, rules);
+}
+
+struct seen {
+  char state[MOST][16];    /* of each report's event */
+  char element[MOST][256]; /* its body */
+  unsigned reports;        /* how many came */
+  unsigned polls;          /* what the last progress said */
+  struct gn_error end;     /* of the done event */
+};
+
+static void collect(struct rig *g, uint64_t id, struct seen *s) {
+  bool done = false;
+  memset(s, 0, sizeof *s);
+  while (!done) {
+    struct gn_event *event = rig_next(g);
+    const struct gn_result *r = event->result;
+    assert_int_equal(event->id, id);
+    if (event->type == GN_EVENT_REPORT) {
+      unsigned n = (unsigned)strtoul(r->id + 1, NULL, 10);
+      size_t len;
+      assert_string_equal(s->state[n], "");
+      snprintf(s->state[n], sizeof s->state[n], "%s", r->state);
+      snprintf(s->element[n], sizeof s->element[n], "%s",
+               gn_result_body(r, &len));
+      s->reports++;
+    } else if (event->type == GN_EVENT_PROGRESS) {
+      s->polls = event->polls;
+      assert_int_equal(event->finished, s->reports);
+    } else {
+      assert_int_equal(event->type, GN_EVENT_DONE);
+      done = true;
+      if (r)
+        s->end = r->error;
+    }
+    gn_event_free(event);
+  }
+  rig_nothing(g, 20);
+  server_quiet(g->server);
+}
+
+static void fill(struct jobs *j, const char *status) {
+  size_t i;
+  memset(j, 0, sizeof *j);
+  for (i = 0; i < MOST; i++)
+    j->status[i] = status;
+}
+
+#define OK "\"status\":\"OK\",\"uri\":\"https://h/x\""
+#define BAD "\"status\":\"BAD\",\"why\":\"x\""
+#define RUN "\"status\":\"RUN\""
+#define ODD "\"status\":\"ODD\""
+
+static void test_batches(void **state) {
+  struct rig *g = *state;
+  struct gn_poller_rules *r = rules(50, true);
+  struct jobs j;
+  struct seen s;
+  int i;
+  fill(&j, OK);
+  j.status[7] = BAD;
+  r->batch = 20;
+  collect(g, poll_jobs(g, &j, r), &s);
+  rig_error_is(&s.end, GN_OK, NULL);
+  assert_int_equal(s.reports, 50);
+  assert_int_equal(server_hits(g->server, "/poll"), 3);
+  assert_int_equal(s.polls, 3);
+  for (i = 0; i < 50; i++)
+    assert_string_equal(s.state[i], i == 7 ? "failed" : "done");
+  assert_string_equal(s.element[31], "{\"id\":\"r31\"," OK "}");
+  for (i = 0; i < 3; i++) {
+    const char *body = server_request(g->server, (unsigned)i)->body;
+    assert_memory_equal(body, "{\"ids\":[{\"get\":\"r", 17);
+    assert_non_null(strstr(body, "\"},{\"get\":\"r"));
+    assert_string_equal(body + strlen(body) - 4, "\"}]}");
+  }
+}
+
+static void test_singles(void **state) {
+  struct rig *g = *state;
+  struct jobs j;
+  struct seen s;
+  fill(&j, OK);
+  j.ready_after = 20;
+  collect(g, poll_jobs(g, &j, rules(10, false)), &s);
+  rig_error_is(&s.end, GN_OK, NULL);
+  assert_int_equal(s.reports, 10);
+  assert_int_equal(server_hits(g->server, "/poll"), 30);
+}
+
+/* Those that ended are not asked for again. */
+static void test_rounds(void **state) {
+  struct rig *g = *state;
+  struct jobs j;
+  struct seen s;
+  unsigned i;
+  fill(&j, OK);
+  j.ready_after = 5;
+  collect(g, poll_jobs(g, &j, rules(3, true)), &s);
+  assert_int_equal(s.reports, 3);
+  assert_int_equal(server_hits(g->server, "/poll"), 6);
+  fill(&j, OK);
+  j.status[1] = RUN;
+  {
+    struct gn_poller_rules *r = rules(3, true);
+    r->timeout = 0.4;
+    collect(g, poll_jobs(g, &j, r), &s);
+  }
+  for (i = 1; i < server_hits(g->server, "/poll"); i++)
+    assert_string_equal(server_request(g->server, i)->body,
+                        "{\"ids\":[{\"get\":\"r1\"}]}");
+  rig_error_is(&s.end, GN_TIMEOUT, "job");
+}
+
+static void test_deadline(void **state) {
+  static const char *const texts[] = {OK, RUN, ODD, "\"status\":\"OK\"",
+                                      "\"status\":\"OK\",\"uri\":\"\"",
+                                      "\"x\":1"};
+  static const char *const states[] = {"done", "running", "unknown", "unknown",
+                                       "unknown", "unknown"};
+  struct rig *g = *state;
+  struct gn_poller_rules *r = rules(6, true);
+  int64_t start = gn_now_ms();
+  struct jobs j;
+  struct seen s;
+  unsigned i;
+  fill(&j, OK);
+  for (i = 0; i < 6; i++)
+    j.status[i] = texts[i];
+  r->timeout = 0.5;
+  collect(g, poll_jobs(g, &j, r), &s);
+  assert_in_range(gn_now_ms() - start, 499, 3000);
+  rig_error_is(&s.end, GN_TIMEOUT, "job");
+  assert_non_null(strstr(s.end.message, "5 of 6"));
+  for (i = 0; i < 6; i++) {
+    char want[256];
+    snprintf(want, sizeof want, "{\"id\":\"r%u\",%s}", i, texts[i]);
+    assert_string_equal(s.state[i], states[i]);
+    assert_string_equal(s.element[i], want);
+  }
+  assert_true(server_hits(g->server, "/poll") > 3);
+}
+
+static void stalls(struct server_request *r, void *arg) {
+  (void)arg;
+  server_stall(r, 60000);
+  server_close(r);
+}
+
+static void test_deadline_on_wire(void **state) {
+  struct rig *g = *state;
+  struct gn_poller_rules *r = rules(2, true);
+  struct seen s;
+  r->timeout = 0.3;
+  collect(g, poll_with(g, stalls, NULL, r), &s);
+  rig_error_is(&s.end, GN_TIMEOUT, "job");
+  assert_int_equal(s.reports, 2);
+  assert_string_equal(s.element[0], "null");
+}
+
+static void test_failures_that_pass(void **state) {
+  static const int statuses[] = {0, 500, 503, 429, 408};
+  struct rig *g = *state;
+  size_t i;
+  for (i = 0; i < sizeof statuses / sizeof *statuses; i++) {
+    struct jobs j;
+    struct seen s;
+    fill(&j, OK);
+    j.transient = 4;
+    j.transient_status = statuses[i];
+    j.headers = "Connection: close\r\n";
+    collect(g, poll_jobs(g, &j, rules(3, true)), &s);
+    rig_error_is(&s.end, GN_OK, NULL);
+    assert_int_equal(s.reports, 3);
+    assert_int_equal(server_hits(g->server, "/poll"), 5);
+  }
+}
+
+static void test_failures_that_stay(void **state) {
+  static const struct {
+    int status;
+    enum gn_kind kind;
+  } rows[] = {{401, GN_UNAUTHENTICATED}, {403, GN_FORBIDDEN},
+              {400, GN_INVALID}, {302, GN_PROTOCOL}};
+  struct rig *g = *state;
+  size_t i;
+  for (i = 0; i < sizeof rows / sizeof *rows; i++) {
+    struct jobs j;
+    struct seen s;
+    fill(&j, OK);
+    j.transient = 1000;
+    j.transient_status = rows[i].status;
+    collect(g, poll_jobs(g, &j, rules(30, false)), &s);
+    rig_error_is(&s.end, rows[i].kind, NULL);
+    assert_int_equal(s.reports, 0);
+  }
+}
+
+/* A Retry-After beyond max_wait is still a floor for the next look. */
+static void test_retry_after(void **state) {
+  struct rig *g = *state;
+  int64_t start = gn_now_ms();
+  struct jobs j;
+  struct seen s;
+  g->options.max_wait = 1;
+  rig_policy(g);
+  fill(&j, OK);
+  j.transient = 1;
+  j.transient_status = 429;
+  j.headers = "Retry-After: 2\r\nConnection: close\r\n";
+  collect(g, poll_jobs(g, &j, rules(1, true)), &s);
+  rig_error_is(&s.end, GN_OK, NULL);
+  assert_in_range(gn_now_ms() - start, 1999, 6000);
+}
+
+/* 404 for a batch: each is then asked for alone, and one stays unknown. */
+static void test_not_found(void **state) {
+  struct rig *g = *state;
+  struct gn_poller_rules *r = rules(5, true);
+  struct jobs j;
+  struct seen s;
+  int i;
+  fill(&j, OK);
+  j.status[2] = NULL;
+  r->timeout = 2;
+  collect(g, poll_jobs(g, &j, r), &s);
+  rig_error_is(&s.end, GN_OK, NULL);
+  assert_int_equal(s.reports, 5);
+  for (i = 0; i < 5; i++)
+    assert_string_equal(s.state[i], i == 2 ? "not_found" : "done");
+  assert_string_equal(s.element[2], "null");
+}
+
+static void text(struct server_request *r, void *arg) {
+  server_answer(r, 200, NULL, arg);
+}
+
+static void test_bad_answers(void **state) {
+  static const char *const texts[] = {"<html>", "", "{}", "{\"reports\":{}}",
+                                      "{\"reports\":[{\"id\":\"r0\"}"};
+  struct rig *g = *state;
+  size_t i;
+  for (i = 0; i < sizeof texts / sizeof *texts; i++) {
+    struct seen s;
+    collect(g, poll_with(g, text, (void *)(size_t)texts[i], rules(1, true)),
+            &s);
+    rig_error_is(&s.end, GN_PROTOCOL, NULL);
+  }
+}
+
+static void test_cancel(void **state) {
+  struct rig *g = *state;
+  struct jobs j;
+  struct seen s;
+  uint64_t id;
+  fill(&j, RUN);
+  id = poll_jobs(g, &j, rules(40, false));
+  rig_until(g, "/poll", 60);
+  gn_engine_cancel(g->engine, id);
+  collect(g, id, &s);
+  rig_error_is(&s.end, GN_CANCELLED, "cancelled");
+}
+
+/* No waits at all asked for: still no storm. */
+static void test_no_tight_loop(void **state) {
+  struct rig *g = *state;
+  struct gn_poller_rules *r = rules(1, true);
+  struct jobs j;
+  struct seen s;
+  fill(&j, RUN);
+  r->first = r->cap = 0;
+  r->timeout = 0.5;
+  collect(g, poll_jobs(g, &j, r), &s);
+  rig_error_is(&s.end, GN_TIMEOUT, "job");
+  assert_in_range(server_hits(g->server, "/poll"), 2, 70);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+    BOTH(test_batches), BOTH(test_singles), BOTH(test_rounds),
+    BOTH(test_deadline), BOTH(test_deadline_on_wire),
+    BOTH(test_failures_that_pass), BOTH(test_failures_that_stay),
+    BOTH(test_retry_after), BOTH(test_not_found), BOTH(test_bad_answers),
+    BOTH(test_cancel), BOTH(test_no_tight_loop),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
