@@ -11,6 +11,7 @@ set(GARNER_CORE_SOURCES
   src/core/engine.c
   src/core/error.c
   src/core/exchange.c
+  src/core/files.c
   src/core/json.c
   src/core/json_pick.c
   src/core/limiter.c
@@ -22,6 +23,7 @@ set(GARNER_CORE_SOURCES
   src/core/request.c
   src/core/retry.c
   src/core/sink.c
+  src/core/submit.c
   src/core/timer.c
   src/core/url.c
   src/core/url_parts.c

@@ -23,6 +23,7 @@ struct connection {
   pthread_t thread;        /* serves it */
   int fd;                  /* its socket */
   unsigned number;         /* from 1 */
+  struct server_request *reading; /* so that a forked child can reach it */
 };
 
 struct server {
@@ -114,6 +115,7 @@ static struct server_request *read_request(struct connection *c, unsigned nth) {
   struct server_request *r = calloc(1, sizeof *r);
   size_t got, head, want = 0;
   const char *length;
+  c->reading = r;
   r->server = c->server;
   r->fd = c->fd;
   r->connection = c->number;
@@ -121,6 +123,7 @@ static struct server_request *read_request(struct connection *c, unsigned nth) {
   r->keep = true;
   head = read_head(c->fd, r->head, sizeof r->head, &got);
   if (head == 0 || sscanf(r->head, "%15s %2047s", r->method, r->target) != 2) {
+    c->reading = NULL;
     free(r);
     return NULL;
   }

@@ -1,6 +1,6 @@
 /* Owns: a tiny HTTP/1.1 server inside the test program, on 127.0.0.1 and a free
  * port, one thread per connection. A test's handler writes every byte that goes
- * back, so that it can also stall, cut, close and reset; what was asked is kept.
+ * back, so it can also stall, cut, close and reset; what was asked is kept.
  * Must not: know garner.
  */
 #ifndef SPEC_SERVER_H

@@ -21,7 +21,7 @@ struct plan {
   const char *headers; /* with these headers */
 };
 
-/* No connection is used twice: on one that was, libcurl sends again by itself. */
+/* No connection is used twice: on one that was, libcurl would send again. */
 static void fail_first(struct server_request *r, void *arg) {
   const struct plan p = *(const struct plan *)arg;
   char headers[256];
@@ -141,7 +141,7 @@ static void test_retry_after(void **state) {
   }
 }
 
-/* Fails at once, with the last error, where the wait would pass the deadline. */
+/* Fails at once, with the last error, if the wait would pass the deadline. */
 static void test_retry_after_and_deadline(void **state) {
   static const struct plan p = {9, 503, "Retry-After: 20\r\n"};
   struct rig *g = *state;
@@ -223,9 +223,9 @@ static void test_retry_budget(void **state) {
   for (i = 0; i < 30; i++) {
     struct gn_event *event = rig_next(g);
     const struct gn_result *r = event->result;
+    const char *why = r->records[r->record_count - 1].why;
     rig_error_is(&r->error, GN_SERVER, "503");
-    if (strcmp(r->records[r->record_count - 1].why, "retry budget used up") == 0)
-      used_up++;
+    used_up += strcmp(why, "retry budget used up") == 0;
     gn_event_free(event);
   }
   assert_true(used_up > 0);
@@ -304,8 +304,8 @@ static void test_responses(void **state) {
     {"HTTP/1.1 100 Continue\r\nX-A: 1\r\n\r\nHTTP/1.1 103 Hints\r\n\r\n"
      "HTTP/1.1 200 OK\r\nX-B: 2\r\nContent-Length: 2\r\n\r\nhi",
      GN_OK, NULL, "hi"},
-    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
-     GN_OK, NULL, "hi"},
+    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+     "2\r\nhi\r\n0\r\n\r\n", GN_OK, NULL, "hi"},
     {"HTTP/1.1 204 No Content\r\n\r\n", GN_OK, NULL, ""},
     {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhi",
      GN_PROTOCOL, "incomplete", NULL},

@@ -1,5 +1,5 @@
 /* Owns: the checks of who gets what: redirects, credentials, client headers,
- * server-supplied URLs, private addresses, proxies; and bodies that go to files.
+ * URLs from servers, private addresses, proxies; and bodies that go to files.
  * Must not: check retries.
  */
 #define _GNU_SOURCE
@@ -210,7 +210,7 @@ static void test_private_addresses(void **state) {
   assert_int_equal(server_connections(g->server), 0);
 }
 
-/* What the server chose is not talked to in the clear, this machine excepted. */
+/* What the server chose is not talked to in the clear, but on this machine. */
 static void test_plain_http_from_server(void **state) {
   struct rig *g = *state;
   struct gn_request *r = rig_request(g, "GET", "http://192.0.2.1/x");

@@ -34,7 +34,8 @@ static void route(struct server_request *r, void *arg) {
   else if (strcmp(r->target, "/poll") == 0)
     server_answer(r, 200, NULL,
                   server_hits(r->server, "/poll") == 1
-                      ? "{\"l\":[{\"id\":\"a\",\"s\":1},{\"id\":\"b\",\"s\":0}]}"
+                      ? "{\"l\":[{\"id\":\"a\",\"s\":1},"
+                        "{\"id\":\"b\",\"s\":0}]}"
                       : "{\"l\":[{\"id\":\"b\",\"s\":1}]}");
   else
     server_answer(r, 200, NULL, "{}");

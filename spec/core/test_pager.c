@@ -1,5 +1,6 @@
-/* Owns: the checks of walks: tokens, links, page numbers, ends, circles, limits,
- * errors in the middle, and that no page is fetched before it is asked for.
+/* Owns: the checks of walks: tokens, links, page numbers, ends, circles,
+ * limits, errors in the middle, and that no page is fetched before it is
+ * asked for.
  * Must not: check single requests.
  */
 #define _GNU_SOURCE
@@ -143,7 +144,8 @@ static void test_link(void **state) {
                                       "{\"next\":\"2\"}", "{}", NULL};
   static const char *const bad[] = {"{\"next\":\"file:///etc/passwd\"}", NULL};
   static const char *const plain[] = {"{\"next\":\"http://192.0.2.1/\"}", NULL};
-  static const char *const inside[] = {"{\"next\":\"https://10.1.1.1/\"}", NULL};
+  static const char *const inside[] = {"{\"next\":\"https://10.1.1.1/\"}",
+                                       NULL};
   struct rig *g = *state;
   expect(g, "/p/0", texts, rules(NULL, "next", NULL), 3, GN_OK, NULL);
   assert_string_equal(server_request(g->server, 2)->target, "/p/2");

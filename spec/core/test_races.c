@@ -27,7 +27,6 @@ static void slow_or_quick(struct server_request *r, void *arg) {
 struct worker {
   struct rig *rig;       /* the engine that all share */
   pthread_t thread;      /* runs it */
-  unsigned number;       /* which one */
   unsigned ends;         /* "done" events it got */
   unsigned submitted;    /* works it began */
 };
@@ -100,7 +99,6 @@ static void test_threads(void **state) {
   memset(workers, 0, sizeof workers);
   for (i = 0; i < THREADS; i++) {
     workers[i].rig = g;
-    workers[i].number = (unsigned)i;
     pthread_create(&workers[i].thread, NULL, work, &workers[i]);
   }
   for (i = 0; i < 200; i++) {
@@ -117,15 +115,40 @@ static void test_threads(void **state) {
   }
 }
 
-/* Cancelled in the moment of submission, again and again: none is missed. */
+/* Cancelled in the moment of submission, while others keep the engine busy. */
+static void *submit_and_cancel(void *arg) {
+  struct worker *w = arg;
+  struct gn_engine *e = w->rig->engine;
+  struct gn_mailbox *m = gn_mailbox_new(e);
+  int64_t until = gn_now_ms() + 30000;
+  int i, k;
+  for (i = 0; i < 300; i++) {
+    for (k = 0; k < 20; k++)
+      gn_engine_cancel(e, begin(w, m, true));
+    while (w->ends < w->submitted && gn_now_ms() < until) {
+      uint64_t seen = gn_engine_sequence(e);
+      take_all(w, m);
+      if (w->ends < w->submitted)
+        gn_engine_wait(e, seen, 1000);
+    }
+  }
+  gn_mailbox_close(m);
+  return NULL;
+}
+
 static void test_no_lost_cancel(void **state) {
   struct rig *g = *state;
+  struct worker workers[THREADS];
   int i;
   server_set(g->server, slow_or_quick, NULL);
-  for (i = 0; i < 2000; i++) {
-    uint64_t id = rig_get(g, "/stalls");
-    gn_engine_cancel(g->engine, id);
-    gn_event_free(rig_done(g, id));
+  memset(workers, 0, sizeof workers);
+  for (i = 0; i < THREADS; i++) {
+    workers[i].rig = g;
+    pthread_create(&workers[i].thread, NULL, submit_and_cancel, &workers[i]);
+  }
+  for (i = 0; i < THREADS; i++) {
+    pthread_join(workers[i].thread, NULL);
+    assert_int_equal(workers[i].ends, workers[i].submitted);
   }
 }
 

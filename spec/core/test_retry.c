@@ -234,8 +234,9 @@ static void test_bodies(void **state) {
   size_t i;
   (void)state;
   for (i = 0; i < COUNT(bodies); i++) {
-    struct expected e = {STATUS(0), bodies[i].safe, bodies[i].kind, bodies[i].code,
-                         bodies[i].again, bodies[i].throttled};
+    struct expected e = {STATUS(0), bodies[i].safe, bodies[i].kind,
+                         bodies[i].code, bodies[i].again,
+                         bodies[i].throttled};
     e.o.status = bodies[i].status;
     gn_retry_read_body(bodies[i].body, strlen(bodies[i].body), &e.o);
     doing = bodies[i].body;

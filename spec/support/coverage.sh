@@ -10,7 +10,7 @@ coverage_measure() {
   rm -rf "$counts"
   mkdir -p "$counts"
   run_core_tests "core tests, counting lines" coverage
-  start_busted coverage lua5.4 GARNER_COVERAGE="$counts" \
+  start_busted coverage coverage lua5.4 GARNER_COVERAGE="$counts" \
     GARNER_COVERAGE_HOOK="$root/build/coverage/garner_coverage.so" \
     LUA_INIT="@$root/spec/support/coverage.lua"
   finish_busted

@@ -3,7 +3,7 @@
 # Must not: install anything, or write outside build/ and a temporary folder.
 
 passed=0 failed=0 skipped=0
-busted_pid=() busted_tree=() # of the runs that have been started
+busted_pid=() busted_name=() # of the runs that have been started
 
 say() { printf '== %s\n' "$*"; }
 
@@ -124,33 +124,34 @@ lua_tree() { case $1 in jit) echo luajit ;; *) echo "lua$1" ;; esac; }
 # busted over all of spec/ against the module of one build tree, in the
 # background; finish_busted waits for it and counts. Most of what specs do is
 # wait, so two of these share the machine well.
-start_busted() { # tree interpreter environment...
-  local tree=$1 lua=$2
-  shift 2
+start_busted() { # name tree interpreter environment...
+  local name=$1 tree=$2 lua=$3
+  shift 3
   (
     start=$SECONDS
     env LUA_PATH="$root/lua/?.lua;$root/lua/?/init.lua;$root/?.lua;;" \
       LUA_CPATH="$root/build/$tree/?.so;;" GARNER_LUA="$lua" "$@" \
       "$lua" /usr/bin/busted --output=plainTerminal ${filter:+"--filter=$filter"} \
-      >"$logs/specs-$tree.log" 2>&1 </dev/null
-    echo "$? $((SECONDS - start))" >"$work/specs-$tree.ended"
+      >"$logs/specs-$name.log" 2>&1 </dev/null
+    echo "$? $((SECONDS - start))" >"$work/specs-$name.ended"
   ) &
   busted_pid[${#busted_pid[@]}]=$!
-  busted_tree[${#busted_tree[@]}]=$tree
+  busted_name[${#busted_name[@]}]=$name
+  [ ${#busted_name[@]} -lt 2 ] || finish_busted
 }
 
 finish_busted() {
   local i
-  for i in "${!busted_tree[@]}"; do
+  for i in "${!busted_name[@]}"; do
     wait "${busted_pid[i]}"
-    count_busted "${busted_tree[i]}"
+    count_busted "${busted_name[i]}"
   done
-  busted_pid=() busted_tree=()
+  busted_pid=() busted_name=()
 }
 
 count_busted() {
-  local tree=$1 log=$logs/specs-$1.log line ok=0 bad=0 pending=0 status=1 took=0
-  read -r status took <"$work/specs-$tree.ended"
+  local name=$1 log=$logs/specs-$1.log line ok=0 bad=0 pending=0 status=1 took=0
+  read -r status took <"$work/specs-$name.ended"
   line=$(grep -aE '^[0-9]+ success(es)? / [0-9]+ failures? / [0-9]+ errors? / [0-9]+ pending' "$log" | tail -n 1)
   if [ -n "$line" ]; then
     set -- ${line//[!0-9. ]/ }
@@ -161,18 +162,21 @@ count_busted() {
     bad=$((bad + 1))
     echo "ended with status $status" >>"$log"
   fi
-  count "$ok" "$bad" "$pending" "$took" "specs, $tree" "$log"
+  count "$ok" "$bad" "$pending" "$took" "specs, $name" "$log"
 }
 
-# Every Lua asked for, and the sanitizers, two runs at a time.
+# Every Lua asked for, once more with the threaded engine where the Lua is the
+# newest or LuaJIT, and the sanitizers; two runs at a time.
 stage_specs() { # sanitize 5.1 | 5.2 | 5.3 | 5.4 | jit...
   local sanitize=$1 lua tree
   shift
   for lua in "$@"; do
     tree=$(lua_tree "$lua")
     build "for $tree" "$tree" -DGARNER_LUA="$lua" || continue
-    start_busted "$tree" "$tree"
-    [ ${#busted_tree[@]} -lt 2 ] || finish_busted
+    start_busted "$tree" "$tree" "$tree"
+    case $lua in
+      5.4 | jit) start_busted "$tree-threaded" "$tree" "$tree" GARNER_ENGINE=threaded ;;
+    esac
   done
   [ "$sanitize" = no ] || stage_sanitized
   finish_busted
@@ -183,13 +187,20 @@ stage_sanitized() {
   local options="suppressions=$root/spec/support/lsan.supp:print_suppressions=0"
   build "with ASan and UBSan" asan -DGARNER_LUA=5.4 -DGARNER_TESTS=ON -DGARNER_FAULTS=ON \
     -DGARNER_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=Debug || return
-  start_busted asan lua5.4 \
+  start_busted asan asan lua5.4 \
     LD_PRELOAD="$(gcc -print-file-name=libasan.so)" GARNER_SANITIZED=1 \
     ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:exitcode=99 \
     UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 LSAN_OPTIONS="$options"
   finish_busted
   [ -n "$filter" ] || run_core_tests "core tests, ASan + UBSan" asan \
     UBSAN_OPTIONS=print_stacktrace=1 LSAN_OPTIONS="$options"
+}
+
+# The core's programs again, watched for races between its threads.
+stage_races() {
+  build "core with ThreadSanitizer" tsan -DGARNER_MODULE=OFF -DGARNER_TESTS=ON \
+    -DGARNER_FAULTS=ON -DGARNER_SANITIZE=thread || return
+  run_core_tests "core tests, TSan" tsan TSAN_OPTIONS=halt_on_error=1
 }
 
 simulator_start() {

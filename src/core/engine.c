@@ -3,60 +3,25 @@
  * Must not: interpret anything. Process-wide matters are in process.c.
  */
 #define _GNU_SOURCE
-#include "engine.h"
+#include "engine_state.h"
 
 #include "alloc.h"
-#include "call.h"
-#include "clock.h"
 #include "exchange.h"
-#include "process.h"
 
-#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 
-#define IDLE_HANDLES 64
 #define KEPT_CONNECTIONS 128L
 #define LONGEST_POLL_MS 60000
 #define JOIN_TIMEOUT_MS 5000
 
-struct gn_engine {
-  CURLM *multi;                     /* the step's thread only */
-  struct gn_timers timers;          /* the step's thread only */
-  struct gn_random random;          /* the step's thread only */
-  CURL *idle[IDLE_HANDLES];         /* easy handles to use again */
-  uint64_t setups[IDLE_HANDLES];    /* what each of them is set up for */
-  size_t idle_count;                /* how many */
-  struct gn_work *works;            /* running; list changes need the lock */
-  struct gn_work *incoming;         /* submitted, oldest first; the lock */
-  struct gn_work *incoming_tail;    /* submitted, newest; the lock */
-  bool attention;                   /* some work has a flag up; the lock */
-  bool stopping;                    /* no more work is taken; the lock */
-  bool stopped;                     /* nothing runs any more; the lock */
-  bool threaded;                    /* has a thread; never changes */
-  pthread_t thread;                 /* if threaded */
-  unsigned generation;              /* of the process that made it */
-  int refs;                         /* owner, mailboxes, thread; the lock */
-  uint64_t next_id;                 /* ids given so far; the lock */
-  uint64_t sequence;                /* events posted so far; the lock */
-  pthread_mutex_t lock;             /* guards what says so */
-  pthread_cond_t changed;           /* an event was posted, or it stopped */
-  _Atomic int64_t counts[GN_COUNTS]; /* statistics */
-  struct gn_running running;        /* in the process's list */
-};
-
-/* A child of fork has no thread of ours, but the lock may look taken. */
-static bool foreign(const struct gn_engine *e) {
-  return e->generation != gn_process_generation();
-}
-
 void gn_engine_lock(struct gn_engine *e) {
-  if (!foreign(e))
+  if (!gn_engine_is_foreign(e))
     pthread_mutex_lock(&e->lock);
 }
 
 void gn_engine_unlock(struct gn_engine *e) {
-  if (!foreign(e))
+  if (!gn_engine_is_foreign(e))
     pthread_mutex_unlock(&e->lock);
 }
 
@@ -97,6 +62,21 @@ void gn_engine_easy_give(struct gn_engine *e, CURL *easy, uint64_t setup) {
   }
   e->setups[e->idle_count] = setup;
   e->idle[e->idle_count++] = easy;
+}
+
+bool gn_engine_finish_file(struct gn_engine *e, struct gn_file_job *job) {
+  return e->files && gn_files_submit(e->files, job);
+}
+
+static void take_files(struct gn_engine *e) {
+  struct gn_file_job *job;
+  while (e->files && (job = gn_files_take(e->files)))
+    job->done(job);
+}
+
+/* On the files' thread, which ends before the multi handle does. */
+static void wake_up(void *engine) {
+  curl_multi_wakeup(((struct gn_engine *)engine)->multi);
 }
 
 CURLMcode gn_engine_wire_add(struct gn_engine *e, CURL *easy) {
@@ -219,6 +199,7 @@ static void run_once(struct gn_engine *e) {
   int running;
   while (take_incoming(e) || take_attention(e)) {
   }
+  take_files(e);
   gn_timer_run(&e->timers, gn_now_ms());
   curl_multi_perform(e->multi, &running);
   reap(e);
@@ -247,10 +228,15 @@ static void shut_down(struct gn_engine *e) {
   struct gn_work *w;
   while (take_incoming(e)) {
   }
+  if (e->files)
+    gn_files_stop(e->files);
+  take_files(e);
   while ((w = e->works))
     w->ops->cancel(w, "the engine was closed");
   while (e->idle_count)
     curl_easy_cleanup(e->idle[--e->idle_count]);
+  gn_files_free(e->files);
+  e->files = NULL;
   curl_multi_cleanup(e->multi);
   gn_engine_lock(e);
   e->multi = NULL;
@@ -338,6 +324,10 @@ struct gn_engine *gn_engine_new(bool threaded, struct gn_error *err) {
                  "the engine's thread could not be woken: no descriptor left");
     goto fail;
   }
+  if (threaded && !(e->files = gn_files_new(wake_up, e))) {
+    gn_error_memory(err);
+    goto fail;
+  }
   if (threaded && start_thread(e) != 0) {
     gn_error_set(err, GN_TRANSPORT, "thread",
                  "the engine's thread could not be started");
@@ -349,6 +339,7 @@ struct gn_engine *gn_engine_new(bool threaded, struct gn_error *err) {
   gn_running_add(&e->running);
   return e;
 fail:
+  gn_files_free(e->files);
   if (e->multi)
     curl_multi_cleanup(e->multi);
   destroy(e);
@@ -382,7 +373,7 @@ static bool wait_stopped(struct gn_engine *e) {
 
 void gn_engine_close(struct gn_engine *e) {
   bool first;
-  if (foreign(e))
+  if (gn_engine_is_foreign(e))
     return;
   gn_engine_lock(e);
   first = !e->stopping;
@@ -410,7 +401,7 @@ void gn_engine_close(struct gn_engine *e) {
 
 void gn_engine_unref(struct gn_engine *e) {
   int left;
-  if (!e || foreign(e))
+  if (!e || gn_engine_is_foreign(e))
     return;
   gn_engine_lock(e);
   left = --e->refs;
@@ -422,7 +413,7 @@ void gn_engine_unref(struct gn_engine *e) {
 }
 
 bool gn_engine_is_closed(struct gn_engine *e) {
-  return foreign(e) || is_stopping(e);
+  return gn_engine_is_foreign(e) || is_stopping(e);
 }
 
 bool gn_engine_is_threaded(const struct gn_engine *e) {
@@ -454,134 +445,10 @@ uint64_t gn_engine_wait(struct gn_engine *e, uint64_t seen, int64_t ms) {
     wait_threaded(e, seen, ms);
     return gn_engine_sequence(e);
   }
-  /* Without a wait first: there may be events that the caller has not seen. */
-  gn_engine_step(e, 0);
+  /* Where there are events that the caller has not seen, it must not sleep. */
+  if (gn_engine_sequence(e) != seen)
+    gn_engine_step(e, 0);
   while (gn_engine_sequence(e) == seen && gn_now_ms() < until)
     gn_engine_step(e, until - gn_now_ms());
   return gn_engine_sequence(e);
-}
-
-/* Takes the work; its id, or 0 if the engine is closed. */
-static uint64_t accept_work(struct gn_engine *e, struct gn_work *w,
-                            struct gn_error *err) {
-  bool open;
-  uint64_t id = 0;
-  if (!w)
-    return 0;
-  gn_engine_lock(e);
-  open = !e->stopping;
-  if (open) {
-    id = w->id = ++e->next_id;
-    w->next = NULL;
-    if (e->incoming_tail)
-      e->incoming_tail->next = w;
-    else
-      e->incoming = w;
-    e->incoming_tail = w;
-    /* Under the lock, so that the multi handle is still there. */
-    if (e->threaded)
-      curl_multi_wakeup(e->multi);
-  }
-  gn_engine_unlock(e);
-  if (!open) {
-    w->ops->destroy(w);
-    gn_error_set(err, GN_CANCELLED, "closed", "the engine is closed");
-  }
-  return id;
-}
-
-static bool refuses(struct gn_engine *e, struct gn_error *err) {
-  if (!gn_engine_is_closed(e))
-    return false;
-  gn_error_set(err, GN_CANCELLED, "closed", "the engine is closed");
-  return true;
-}
-
-uint64_t gn_engine_submit(struct gn_engine *e, struct gn_mailbox *m,
-                          struct gn_policy *p, struct gn_request *r,
-                          struct gn_error *err) {
-  if (refuses(e, err)) {
-    gn_request_free(r);
-    return 0;
-  }
-  return accept_work(e, gn_call_new(e, m, p, r, err), err);
-}
-
-uint64_t gn_engine_walk(struct gn_engine *e, struct gn_mailbox *m,
-                        struct gn_policy *p, struct gn_request *r,
-                        struct gn_pager_rules *rules, struct gn_error *err) {
-  if (refuses(e, err)) {
-    gn_request_free(r);
-    gn_pager_rules_free(rules);
-    return 0;
-  }
-  return accept_work(e, gn_pager_new(e, m, p, r, rules, err), err);
-}
-
-uint64_t gn_engine_poll(struct gn_engine *e, struct gn_mailbox *m,
-                        struct gn_policy *p, struct gn_request *r,
-                        struct gn_poller_rules *rules, struct gn_error *err) {
-  if (refuses(e, err)) {
-    gn_request_free(r);
-    gn_poller_rules_free(rules);
-    return 0;
-  }
-  return accept_work(e, gn_poller_new(e, m, p, r, rules, err), err);
-}
-
-static struct gn_work *find(struct gn_work *w, uint64_t id) {
-  while (w && w->id != id)
-    w = w->next;
-  return w;
-}
-
-static void flag(struct gn_engine *e, uint64_t id, bool cancel) {
-  struct gn_work *w;
-  if (foreign(e))
-    return;
-  gn_engine_lock(e);
-  w = find(e->works, id);
-  if (!w)
-    w = find(e->incoming, id);
-  if (w && !e->stopping) {
-    if (cancel)
-      w->cancelled = true;
-    else
-      w->credits++;
-    e->attention = true;
-    if (e->threaded)
-      curl_multi_wakeup(e->multi);
-  }
-  gn_engine_unlock(e);
-}
-
-void gn_engine_cancel(struct gn_engine *e, uint64_t id) {
-  flag(e, id, true);
-}
-
-void gn_engine_advance(struct gn_engine *e, uint64_t id) {
-  flag(e, id, false);
-}
-
-static bool flag_all(struct gn_work *w, const struct gn_mailbox *m) {
-  bool any = false;
-  for (; w; w = w->next)
-    if (w->mailbox == m)
-      any = w->cancelled = true;
-  return any;
-}
-
-void gn_engine_cancel_mailbox(struct gn_engine *e, struct gn_mailbox *m) {
-  bool any;
-  if (foreign(e))
-    return;
-  gn_engine_lock(e);
-  any = flag_all(e->works, m);
-  any = flag_all(e->incoming, m) || any;
-  if (any && !e->stopping) {
-    e->attention = true;
-    if (e->threaded)
-      curl_multi_wakeup(e->multi);
-  }
-  gn_engine_unlock(e);
 }

@@ -240,7 +240,7 @@ void gn_exchange_start(struct gn_exchange *x) {
 }
 
 void gn_exchange_cancel(struct gn_exchange *x, const char *why) {
-  if (x->ended)
+  if (x->ended || x->finishing)
     return;
   off_wire(x);
   fail(x, GN_CANCELLED, "cancelled", why);
@@ -371,17 +371,30 @@ static int check_response(struct gn_exchange *x, struct gn_error *err) {
   return 0;
 }
 
+static void on_file(struct gn_file_job *job) {
+  struct gn_exchange *x = job->owner;
+  x->finishing = false;
+  x->result->error = job->error;
+  end(x);
+}
+
 static void succeed(struct gn_exchange *x) {
   struct gn_result *r = x->result;
   if (check_response(x, &r->error) != 0) {
     end(x);
     return;
   }
+  gn_policy_refund(x->policy, x->budget_taken);
   if (x->file) {
     r->file_size = gn_sink_size(x->file);
+    x->job.sink = x->file;
+    x->job.done = on_file;
+    x->job.owner = x;
+    x->finishing = gn_engine_finish_file(x->engine, &x->job);
+    if (x->finishing)
+      return;
     gn_sink_finish(x->file, &r->error);
   }
-  gn_policy_refund(x->policy, x->budget_taken);
   end(x);
 }
 

@@ -20,6 +20,8 @@ struct gn_exchange {
   struct gn_attempt attempt;   /* the one on the wire */
   bool on_wire;                /* attempt is with libcurl */
   bool admitted;               /* the rate let the next attempt through */
+  struct gn_file_job job;      /* makes a good file last */
+  bool finishing;              /* job is with the file thread */
   bool ended;                  /* done was called */
   char *url;                   /* where a redirect led, or NULL */
   int redirects_left;          /* how many may still be followed */
@@ -37,7 +39,8 @@ struct gn_exchange *gn_exchange_new(struct gn_engine *e,
                                     void (*done)(struct gn_exchange *),
                                     void *owner, struct gn_error *err);
 void gn_exchange_start(struct gn_exchange *x);
-/* Ends it with kind GN_CANCELLED; done is called. */
+/* Ends it with kind GN_CANCELLED; done is called. A file that is being renamed
+ * cannot be called back: it ends a moment later, as what it is. */
 void gn_exchange_cancel(struct gn_exchange *x, const char *why);
 /* libcurl finished the attempt on the wire. */
 void gn_exchange_completed(struct gn_exchange *x, CURLcode rc);

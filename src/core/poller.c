@@ -494,6 +494,9 @@ struct gn_work *gn_poller_new(struct gn_engine *e, struct gn_mailbox *m,
     w->queries[i].asked = w->asked + i * most;
   }
   rules->batch = most;
+  /* Answers are read, not kept: a file would outlive the query it is for. */
+  gn_free(r->file);
+  r->file = NULL;
   w->request = r;
   w->rules = rules;
   w->timer.fire = on_timer;

@@ -5,6 +5,7 @@
 #ifndef GN_WORK_H
 #define GN_WORK_H
 
+#include "files.h"
 #include "mailbox.h"
 #include "policy.h"
 #include "timer.h"
@@ -61,6 +62,8 @@ void gn_work_finish(struct gn_work *w, struct gn_result *result);
 CURL *gn_engine_easy_take(struct gn_engine *e, uint64_t wanted,
                           uint64_t *setup);
 void gn_engine_easy_give(struct gn_engine *e, CURL *easy, uint64_t setup);
+/* True if the engine has a thread for files and took the job. */
+bool gn_engine_finish_file(struct gn_engine *e, struct gn_file_job *job);
 CURLMcode gn_engine_wire_add(struct gn_engine *e, CURL *easy);
 void gn_engine_wire_remove(struct gn_engine *e, CURL *easy);
 struct gn_timers *gn_engine_timers(struct gn_engine *e);

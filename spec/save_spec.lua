@@ -1,0 +1,139 @@
+-- What a pull leaves behind: saved files, series, kept raw files. Over made-up
+-- sources; no server.
+local errors = require "garner.errors"
+local pull = require "garner.pull"
+
+-- A pull of four windows; `to = 100` makes it one.
+local function new(fields)
+  local source = {
+    client = { log = function() end }, name = "made-up rows", from = 0, to = 400, edges = "[)",
+    from_text = "0", to_text = "400", zone_name = "UTC", now = 2000000000, windows = {},
+    fetch = function(each) return { rows = { { n = each.index } } } end,
+  }
+  for name, value in pairs(fields) do source[name] = value end
+  for index = 1, source.to / 100 do
+    source.windows[index] = { index = index, from = (index - 1) * 100, to = index * 100,
+      send_from = (index - 1) * 100, send_to = index * 100,
+      from_text = tostring((index - 1) * 100), to_text = tostring(index * 100) }
+  end
+  return assert(pull.new(source))
+end
+
+local function failing(kind, which)
+  return function(each)
+    if not which[each.index] then return { rows = { { n = each.index } } } end
+    return nil, errors.new { kind = kind, message = "broke" }
+  end
+end
+
+describe("saving", function()
+  local folder = os.tmpname()
+  os.remove(folder)
+  local made_folder = false
+
+  local function path(name)
+    if not made_folder then
+      os.execute("mkdir " .. folder)
+      made_folder = true
+    end
+    return folder .. "/" .. name
+  end
+
+  teardown(function() os.execute("rm -rf " .. folder) end)
+
+  local function read(name)
+    local file = io.open(path(name), "rb")
+    if not file then return nil end
+    local text = file:read "*a"
+    file:close()
+    return text
+  end
+
+  local function one(rows, fields)
+    fields = fields or {}
+    fields.to, fields.fetch = 100, function() return { rows = rows } end
+    return new(fields)
+  end
+
+  it("writes RFC 4180 and refuses to replace a file", function()
+    local rows = { { a = "plain", b = 'a "quoted", text' }, { a = "two\r\nlines", b = "" },
+      { a = 12, b = true }, { b = { x = 1 } } }
+    assert.equal(4, one(rows):save(path "a.csv"))
+    assert.equal('a,b\r\nplain,"a ""quoted"", text"\r\n"two\r\nlines",""\r\n12,true\r\n'
+      .. ',"{""x"":1}"\r\n', read "a.csv")
+    local n, err = one(rows):save(path "a.csv")
+    assert.is_nil(n)
+    assert.equal("file", err.kind)
+    assert.equal("EEXIST", err.code)
+    assert.equal(1, one({ { a = 1 } }):save(path "a.csv", { force = true }))
+    assert.equal("a\r\n1\r\n", read "a.csv")
+    assert.is_nil(read "a.csv.part")
+  end)
+
+  it("adds columns that turn up late to every row", function()
+    assert.equal(3, one({ { a = 1 }, { a = 2, names = "x" }, { b = 3 } }):save(path "late.csv"))
+    assert.equal("a,names,b\r\n1,,\r\n2,x,\r\n,,3\r\n", read "late.csv")
+  end)
+
+  it("reads back as it was", function()
+    local csv = require "garner.csv"
+    local rows = { { v = "a,b" }, { v = '"' }, { v = "\n" }, { v = "\r" }, { v = "" }, { v = "é" } }
+    assert.equal(6, one(rows):save(path "back.csv"))
+    assert.same(rows, assert(csv.collect { file = path "back.csv" }))
+  end)
+
+  it("writes declared columns even for no rows", function()
+    assert.equal(0, one({}, { columns = { "time", "value" } }):save(path "empty.csv"))
+    assert.equal("time,value\r\n", read "empty.csv")
+  end)
+
+  it("writes JSON Lines", function()
+    assert.equal(2, one({ { a = "x" }, { a = 2, b = { 1 } } }):save(path "a.jsonl"))
+    assert.equal('{"a":"x"}\n{"a":2,"b":[1]}\n', read "a.jsonl")
+  end)
+
+  it("leaves nothing where the data has a hole", function()
+    local n, err = new { fetch = failing("server", { [3] = true }) }:save(path "hole.csv")
+    assert.is_nil(n)
+    assert.equal("hole", err.kind)
+    assert.is_nil(read "hole.csv")
+    assert.is_nil(read "hole.csv.part")
+  end)
+
+  it("tells a folder that is not there before anything is asked", function()
+    local asked = false
+    local made = new { fetch = function() asked = true return { rows = {} } end }
+    local n, err = made:save(path "none/a.csv")
+    assert.is_nil(n)
+    assert.equal("file", err.kind)
+    assert.is_false(asked)
+  end)
+
+  it("makes series of points", function()
+    local made = one({
+      { type = "t", time = "1", value = "1.0", number = 1, unit = "fps", epoch = 1 },
+      { type = "t", dimension = "", time = "1", value = "2", number = 2, epoch = 1 },
+      { type = "t", time = "2", value = "3", number = 3, unit = "fps", epoch = 2 },
+    }, { points = true })
+    local series = assert(made:series())
+    assert.equal(2, #series)
+    assert.is_nil(series[1].dimension)
+    assert.equal("", series[2].dimension)
+    assert.same({ "1", "2" }, series[1].times)
+    assert.same({ "1.0", "3" }, series[1].values)
+    assert.equal("fps", series[1].unit)
+  end)
+
+  it("keeps raw files where windows are jobs", function()
+    local made = new { download = function(each, into)
+      if each.index == 2 then return nil, errors.new { kind = "job_failed", message = "no" } end
+      return into .. "/" .. each.index
+    end }
+    local files, err, partial = made:download "somewhere"
+    assert.is_nil(files)
+    assert.equal("hole", err.kind)
+    assert.equal(3, #partial)
+    assert.equal("somewhere/1", partial[1].path)
+    assert.equal(4, partial[3].window.index)
+  end)
+end)

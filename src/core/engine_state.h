@@ -1,0 +1,48 @@
+/* Owns: what an engine is made of, for the two files that work on it.
+ * Must not: be included by anything but engine.c and submit.c.
+ */
+#ifndef GN_ENGINE_STATE_H
+#define GN_ENGINE_STATE_H
+
+#include "clock.h"
+#include "engine.h"
+#include "files.h"
+#include "process.h"
+#include "work.h"
+
+#include <pthread.h>
+
+#define IDLE_HANDLES 64
+
+struct gn_engine {
+  CURLM *multi;                     /* the step's thread only */
+  struct gn_timers timers;          /* the step's thread only */
+  struct gn_random random;          /* the step's thread only */
+  CURL *idle[IDLE_HANDLES];         /* easy handles to use again */
+  struct gn_files *files;           /* if threaded; else NULL */
+  uint64_t setups[IDLE_HANDLES];    /* what each of them is set up for */
+  size_t idle_count;                /* how many */
+  struct gn_work *works;            /* running; list changes need the lock */
+  struct gn_work *incoming;         /* submitted, oldest first; the lock */
+  struct gn_work *incoming_tail;    /* submitted, newest; the lock */
+  bool attention;                   /* some work has a flag up; the lock */
+  bool stopping;                    /* no more work is taken; the lock */
+  bool stopped;                     /* nothing runs any more; the lock */
+  bool threaded;                    /* has a thread; never changes */
+  pthread_t thread;                 /* if threaded */
+  unsigned generation;              /* of the process that made it */
+  int refs;                         /* owner, mailboxes, thread; the lock */
+  uint64_t next_id;                 /* ids given so far; the lock */
+  uint64_t sequence;                /* events posted so far; the lock */
+  pthread_mutex_t lock;             /* guards what says so */
+  pthread_cond_t changed;           /* an event was posted, or it stopped */
+  _Atomic int64_t counts[GN_COUNTS]; /* statistics */
+  struct gn_running running;        /* in the process's list */
+};
+
+/* A child of fork has no thread of ours, but the lock may look taken. */
+static inline bool gn_engine_is_foreign(const struct gn_engine *e) {
+  return e->generation != gn_process_generation();
+}
+
+#endif
