@@ -78,7 +78,7 @@ end
 local function cell(value)
   if value == nil or value == json.null then return "" end
   if type(value) ~= "string" then
-    value = json.encode(value)
+    value = assert(json.try_encode(value))
     if value:sub(1, 1) ~= "{" and value:sub(1, 1) ~= "[" then return value end
   elseif value == "" then
     -- Quoted, so that an empty text and an absent value stay apart.
@@ -155,7 +155,7 @@ local function write_row(self, columns, row)
   local record, order = row, nil
   if self.source.record then record, order = self.source.record(row) end
   if self.format == "csv" then return spool_row(self, columns, record, order) end
-  local line, message = json.encode(record)
+  local line, message = json.try_encode(record)
   if not line then return nil, message end
   return self.file:write(line, "\n")
 end

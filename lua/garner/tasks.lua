@@ -18,7 +18,7 @@ local Scheduler = {}
 Scheduler.__index = Scheduler
 
 local function new_scheduler()
-  return setmetatable({ ready = {}, first = 1, last = 0, waiting = {} }, Scheduler)
+  return setmetatable({ ready = {}, first = 1, last = 0, waiting = {}, served = 0 }, Scheduler)
 end
 
 -- A task that starts tasks lets its own scheduler run them: one level, one mailbox.
@@ -64,6 +64,15 @@ local function entry_of(co, ok, ...)
   return { ok = false, n = 0, err = (...), raised = true, traceback = debug.traceback(co) }
 end
 
+-- Where some task is always ready nobody waits, and only waiting drives an inline
+-- engine. An event that has not been yet is waited for in vain, and not for long.
+local function drive()
+  local running = engine.current()
+  if running and not running:is_threaded() then
+    running:wait(running:sequence() + 1, 0)
+  end
+end
+
 function Scheduler:after(task, ok, token, waitable, deadline)
   if coroutine.status(task.co) == "dead" then
     return
@@ -71,8 +80,13 @@ function Scheduler:after(task, ok, token, waitable, deadline)
   if ok and token == driver.WAIT then
     task.waitable, task.deadline = waitable, deadline
     self.waiting[task] = true
-  else
-    self:push(task) -- the user's own yield: run on when the others had their turn
+    return
+  end
+  self:push(task) -- the user's own yield: run on when the others had their turn
+  if self.first > self.served then
+    self.served = self.last
+    self:look()
+    drive()
   end
 end
 
@@ -105,8 +119,9 @@ function Scheduler:drop(task)
   compat.close_coroutine(task.co)
 end
 
--- Nothing is ready: look at timers and strangers, else wait.
-function Scheduler:idle()
+-- Makes ready whose wait is over: by the mailbox, by the clock, by a stranger's.
+-- Gives when to look again, and the time it is.
+function Scheduler:look()
   if self.waiter then
     engine.drain(self.waiter)
   end
@@ -131,8 +146,16 @@ function Scheduler:idle()
   for _, task in ipairs(woken) do
     self:wake(task)
   end
+  return earliest, now
+end
+
+-- Nothing is ready: look, else wait.
+function Scheduler:idle()
+  local earliest, now = self:look()
   if self.first > self.last then
     self:wait(earliest, now)
+  else
+    drive()
   end
 end
 
@@ -180,9 +203,10 @@ function Scheduler:pass(gate)
   end
 end
 
--- A gate is waited for in memory: no mailbox has to be looked at.
-local function new_gate()
-  return { open = false, silent = true }
+-- A gate is waited for in memory: no mailbox has to be looked at. `cancel` ends what
+-- was to open it, where the task that waits for it is dropped.
+local function new_gate(cancel)
+  return { open = false, silent = true, cancel = cancel }
 end
 
 local function open(gate, scheduler)
@@ -229,7 +253,9 @@ function Stream:next()
   fill(self)
   local i = self.delivered + 1
   if not self.entries[i] then
-    self.gate, self.awaited = new_gate(), i
+    self.gate, self.awaited = new_gate(function()
+      self:close()
+    end), i
     self.scheduler:pass(self.gate)
     self.gate = nil
   end
@@ -314,8 +340,14 @@ function M.all(fns, opts)
     return results
   end
   local limit = math.min(opts.concurrency or n, n)
-  local scheduler, gate = current_scheduler(), new_gate()
+  local scheduler = current_scheduler()
   local started, ended, running = 0, 0, {}
+  local function drop_all()
+    for _, task in pairs(running) do
+      scheduler:drop(task)
+    end
+  end
+  local gate = new_gate(drop_all)
   local function start()
     started = started + 1
     local i = started
@@ -337,9 +369,7 @@ function M.all(fns, opts)
   end
   local ok, why = compat.guard(scheduler.pass, scheduler, gate)
   if not ok then -- Ctrl-C, or the host's own error: nobody will take what is in flight
-    for _, task in pairs(running) do
-      scheduler:drop(task)
-    end
+    drop_all()
     error(why, 0)
   end
   return results

@@ -13,6 +13,8 @@
 #include <strings.h>
 #include <sys/socket.h>
 
+#define USUAL_HEADERS 1000
+
 static size_t on_header(char *data, size_t size, size_t count, void *arg) {
   struct gn_attempt *a = arg;
   size_t len = size * count;
@@ -144,6 +146,12 @@ static bool is_for_file(const struct gn_attempt_plan *plan) {
   return plan->request->download || plan->file;
 }
 
+static bool carries_body(const struct gn_request *r) {
+  return r->body || strcmp(r->method, "POST") == 0 ||
+         strcmp(r->method, "PUT") == 0;
+}
+
+/* Content-Type and Expect are switched off where libcurl would add its own. */
 static int set_lines(struct gn_attempt *a, const struct gn_attempt_plan *plan,
                      struct gn_error *err) {
   const struct gn_request *r = plan->request;
@@ -155,10 +163,10 @@ static int set_lines(struct gn_attempt *a, const struct gn_attempt_plan *plan,
       return -1;
   if (is_for_file(plan) && add_line(a, "Accept-Encoding: identity", err) != 0)
     return -1;
-  if (!lines_have(a, "Content-Type:") &&
-      add_line(a, "Content-Type:", err) != 0)
-    return -1;
-  if (add_line(a, "Expect:", err) != 0)
+  if (carries_body(r) &&
+      ((!lines_have(a, "Content-Type:") &&
+        add_line(a, "Content-Type:", err) != 0) ||
+       add_line(a, "Expect:", err) != 0))
     return -1;
   check(a, curl_easy_setopt(a->easy, CURLOPT_HTTPHEADER, a->lines));
   return 0;
@@ -169,8 +177,7 @@ static void set_method(struct gn_attempt *a, const struct gn_request *r) {
     set_long(a, CURLOPT_NOBODY, 1);
     return;
   }
-  if (r->body || strcmp(r->method, "POST") == 0 ||
-      strcmp(r->method, "PUT") == 0) {
+  if (carries_body(r)) {
     check(a, curl_easy_setopt(a->easy, CURLOPT_POSTFIELDSIZE_LARGE,
                               (curl_off_t)r->body_len));
     check(a, curl_easy_setopt(a->easy, CURLOPT_POSTFIELDS,
@@ -302,6 +309,8 @@ int gn_attempt_prepare(struct gn_attempt *a, CURL *easy, uint64_t setup,
   a->own = gn_policy_owns(plan->policy, plan->url);
   a->base = a->own && gn_policy_is_base(plan->policy, plan->url);
   gn_buf_reset(a->headers);
+  /* One allocation for a usual block; if it fails, so will the first line. */
+  gn_buf_reserve(a->headers, USUAL_HEADERS);
   if (gn_sink_begin(a->memory, err) != 0 ||
       (a->file && gn_sink_begin(a->file, err) != 0))
     return -1;
@@ -343,7 +352,8 @@ void gn_attempt_outcome(struct gn_attempt *a, CURLcode rc,
   curl_easy_getinfo(a->easy, CURLINFO_HTTP_CONNECTCODE, &connect_code);
   o->sent = sent_after > 0;
   o->proxy_refused = rc != CURLE_OK && connect_code >= 300;
-  value = gn_headers_find(a->headers, "Retry-After", &len);
+  value = o->status >= 300
+              ? gn_headers_find(a->headers, "Retry-After", &len) : NULL;
   if (value)
     o->retry_after = gn_retry_after_parse(value, len, gn_wall_time());
   if (rc == CURLE_OK && o->status >= 400)

@@ -123,10 +123,10 @@ static void post(struct gn_mailbox *m, struct gn_event *event) {
 
 int gn_work_init(struct gn_work *w, const struct gn_work_ops *ops,
                  struct gn_engine *e, struct gn_mailbox *m,
-                 struct gn_policy *p, struct gn_error *err) {
+                 struct gn_policy *p, bool spare, struct gn_error *err) {
   w->done = gn_event_new(0, GN_EVENT_DONE, NULL);
-  w->spare = gn_result_new();
-  if (!w->done || !w->spare) {
+  w->spare = spare ? gn_result_new() : NULL;
+  if (!w->done || (spare && !w->spare)) {
     gn_event_free(w->done);
     gn_result_free(w->spare);
     return gn_error_memory(err);

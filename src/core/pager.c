@@ -305,7 +305,7 @@ struct gn_work *gn_pager_new(struct gn_engine *e, struct gn_mailbox *m,
   g->request = r;
   g->rules = rules;
   if (set_first_page(g, err) < 0 ||
-      gn_work_init(&g->work, &pager_ops, e, m, p, err) != 0) {
+      gn_work_init(&g->work, &pager_ops, e, m, p, true, err) != 0) {
     gn_request_free(r);
     gn_pager_rules_free(rules);
     gn_free(g->url);

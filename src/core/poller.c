@@ -480,7 +480,7 @@ struct gn_work *gn_poller_new(struct gn_engine *e, struct gn_mailbox *m,
   if (w)
     w->asked = gn_alloc_zero(REQUESTS_AT_ONCE * most * sizeof *w->asked);
   if (!w || !w->asked ||
-      gn_work_init(&w->work, &poller_ops, e, m, p, err) != 0) {
+      gn_work_init(&w->work, &poller_ops, e, m, p, true, err) != 0) {
     if (w)
       gn_free(w->asked);
     gn_free(w);

@@ -36,10 +36,11 @@ struct gn_work {
   unsigned credits;              /* pages asked for, under the lock */
 };
 
-/* Takes the references; -1 if memory ran out. */
+/* Takes the references; -1 if memory ran out. spare: the work has errors of its
+ * own to tell, by gn_work_fail without a result. */
 int gn_work_init(struct gn_work *w, const struct gn_work_ops *ops,
                  struct gn_engine *e, struct gn_mailbox *m,
-                 struct gn_policy *p, struct gn_error *err);
+                 struct gn_policy *p, bool spare, struct gn_error *err);
 /* Lets go of what init took. */
 void gn_work_release(struct gn_work *w);
 /* Posts an event before the end; result is taken. -1: out of memory. */

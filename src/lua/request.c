@@ -51,9 +51,75 @@ static void read_body(lua_State *L, int table, struct gn_request *r) {
   const char *text = gn_lua_text(L, table, "body", &len);
   if (text && gn_request_set_body(r, text, len, &err) != 0)
     refuse(L, &err);
-  text = gn_lua_text(L, table, "file", NULL);
+}
+
+static void read_file(lua_State *L, int table, struct gn_request *r) {
+  struct gn_error err;
+  const char *text = gn_lua_text(L, table, "file", NULL);
   if (text && gn_request_set_file(r, text, &err) != 0)
     refuse(L, &err);
+}
+
+static void read_safe(lua_State *L, int table, struct gn_request *r) {
+  r->safe = gn_lua_flag(L, table, "safe", r->safe);
+}
+
+static void read_download(lua_State *L, int table, struct gn_request *r) {
+  r->download = gn_lua_flag(L, table, "download", false);
+}
+
+static void read_server_url(lua_State *L, int table, struct gn_request *r) {
+  r->server_url = gn_lua_flag(L, table, "server_url", false);
+}
+
+static void read_redirects(lua_State *L, int table, struct gn_request *r) {
+  r->redirects = gn_lua_count(L, table, "redirects", r->redirects);
+}
+
+static void read_timeout(lua_State *L, int table, struct gn_request *r) {
+  r->timeout_ms = (int64_t)ceil(gn_lua_number(L, table, "timeout", 0) * 1000);
+}
+
+static void read_attempts(lua_State *L, int table, struct gn_request *r) {
+  r->attempts = (unsigned)gn_lua_count(L, table, "attempts", 0);
+}
+
+static void read_max_body(lua_State *L, int table, struct gn_request *r) {
+  r->max_body = (size_t)gn_lua_number(L, table, "max_body", 0);
+}
+
+static const struct {
+  const char *name;                                   /* of the field */
+  void (*read)(lua_State *, int, struct gn_request *); /* reads it */
+} fields[] = {
+  {"headers", read_headers}, {"body", read_body}, {"file", read_file},
+  {"safe", read_safe},
+  {"download", read_download}, {"server_url", read_server_url},
+  {"redirects", read_redirects}, {"timeout", read_timeout},
+  {"attempts", read_attempts}, {"max_body", read_max_body},
+};
+
+/* Most requests have two or three of the fields: one walk over the table finds
+ * them, where asking for each by name would cost more than the rest. */
+static void read_fields(lua_State *L, int table, struct gn_request *r) {
+  size_t i;
+  bool redirects_given = false;
+  lua_pushnil(L);
+  while (lua_next(L, table)) {
+    const char *name = NULL;
+    lua_pop(L, 1);
+    if (lua_type(L, -1) == LUA_TSTRING)
+      name = lua_tostring(L, -1);
+    for (i = 0; name && i < sizeof fields / sizeof fields[0]; i++)
+      if (*name == *fields[i].name && strcmp(name, fields[i].name) == 0) {
+        fields[i].read(L, table, r);
+        redirects_given = redirects_given || fields[i].read == read_redirects;
+      }
+  }
+  if (gn_lua_flag(L, table, "creates", false))
+    r->safe = false;
+  if (!r->safe && !redirects_given)
+    r->redirects = 0;
 }
 
 static void check_method(lua_State *L, const char *method) {
@@ -82,18 +148,7 @@ struct gn_request **gn_lua_request(lua_State *L, int arg,
   r = *box = gn_request_new(method, url, &err);
   if (!r)
     refuse(L, &err);
-  read_headers(L, arg, r);
-  read_body(L, arg, r);
-  r->safe = gn_lua_flag(L, arg, "safe", r->safe);
-  if (gn_lua_flag(L, arg, "creates", false))
-    r->safe = false;
-  r->download = gn_lua_flag(L, arg, "download", false);
-  r->server_url = gn_lua_flag(L, arg, "server_url", false);
-  r->redirects = gn_lua_count(L, arg, "redirects",
-                              r->safe ? r->redirects : 0);
-  r->timeout_ms = (int64_t)ceil(gn_lua_number(L, arg, "timeout", 0) * 1000);
-  r->attempts = (unsigned)gn_lua_count(L, arg, "attempts", 0);
-  r->max_body = (size_t)gn_lua_number(L, arg, "max_body", 0);
+  read_fields(L, arg, r);
   return box;
 }
 

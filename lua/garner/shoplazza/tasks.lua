@@ -83,7 +83,7 @@ local function file_error(code, message)
   return errors.new { kind = "protocol", code = code, message = message }
 end
 
--- Rows of a JSON file: a list of objects.
+-- Rows of a JSON file: a list of objects. One that is none must not look like the end.
 local function json_rows(text)
   local list, message = json.decode(text)
   if type(list) ~= "table" or list[1] == nil and next(list) ~= nil then
@@ -93,7 +93,11 @@ local function json_rows(text)
   local index = 0
   return function()
     index = index + 1
-    return list[index]
+    local row = list[index]
+    if row ~= nil and (type(row) ~= "table" or json.is_array(row)) then
+      error(file_error("json", ("row %d of the result file is no object"):format(index)), 0)
+    end
+    return row
   end
 end
 
@@ -141,11 +145,18 @@ function M.rows(file, about)
   end
 end
 
----Text that is equal for rows that are equal in every field.
+---Text that is equal for rows that are equal in every field. The file's bytes need
+---not be valid UTF-8, which JSON would refuse.
 ---@param row table
 ---@return string
 function M.identity(row)
-  return (json.encode(row))
+  local parts = {}
+  for name, value in pairs(row) do
+    local text = type(value) == "string" and value or "=" .. tostring(json.try_encode(value))
+    parts[#parts + 1] = ("%d %s%d %s"):format(#name, name, #text, text)
+  end
+  table.sort(parts)
+  return table.concat(parts)
 end
 
 ---What `save` writes of a row: its columns, in the file's order.
