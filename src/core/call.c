@@ -44,7 +44,8 @@ struct gn_work *gn_call_new(struct gn_engine *e, struct gn_mailbox *m,
     return NULL;
   }
   c->exchange = gn_exchange_new(e, r, p, on_done, c, err);
-  if (!c->exchange || gn_work_init(&c->work, &call_ops, e, m, p, false, err) != 0) {
+  if (!c->exchange ||
+      gn_work_init(&c->work, &call_ops, e, m, p, false, err) != 0) {
     gn_exchange_free(c->exchange);
     gn_free(c);
     return NULL;
