@@ -156,7 +156,7 @@ describe("Wrong arguments", function()
     misuse(filter "num_total_members>100", "gplus:")
     misuse(filter "gplus:num_total_members>", "no value")
     misuse(filter { "gplus:num_total_members>1,000" }, "comma")
-    misuse(filter "gplus:num_total_members>1,000", "gplus:")
+    misuse(filter "gplus:num_total_members>1,000", "gplus:", "split at its commas")
     misuse(filter { x = 1 }, "list")
     misuse(function() google:entity_usage { date = "yesterday", parameters = "a,,b" } end, "empty")
     misuse(function() google:entity_usage { date = "yesterday", parameters = "gmail:x" } end,
@@ -196,9 +196,15 @@ describe("Wrong arguments", function()
       end_time = "2026-11-01T01:00:00" } end, "begin_time", "2020-12-30T15:04:05")
     misuse(function() shop:create_query { begin_time = "2026-11-02T00:00:00",
       end_time = "2026-11-01T00:00:00" } end, "after")
+    misuse(function() shop:create_query { begin_time = "2026-11-01 00:00:00",
+      end_time = "2026-11-01T01:00:00" } end, "begin_time", "2020-12-30T15:04:05")
     misuse(function() shop:tasks { limit = 251 } end, "250")
     misuse(function() shop:tasks { page = 0 } end, "page")
     misuse(function() shop:all_tasks { page = 1 } end, "every page")
+  end)
+
+  it("of queries: a list with a hole would lose what is behind it", function()
+    misuse(function() bv:get("/x", { query = { tag = { "a", nil, "c" } } }) end, "tag", "hole at 2")
   end)
 
   it("of headers", function()
@@ -382,6 +388,19 @@ describe("An answer", function()
       local err = answered(call, { truncate = 20 })
       local cause = err.kind == "hole" and err.cause or err
       assert.truthy(cause.kind == "transport" or cause.kind == "protocol", tostring(err))
+    end
+  end)
+
+  it("with a good status shows no secret either", function()
+    for path, verb in pairs { ["/data/query$"] = function()
+      return shop:create_query { begin_time = "2026-11-01T00:00:00",
+        end_time = "2026-11-01T01:00:00" }
+    end, ["/data/count$"] = function() return shop:count() end } do
+      scope:fault { path = path, status = 200, body = { echo = scope.token } }
+      local found, err = verb()
+      assert.is_nil(found)
+      assert.is_nil(err.body:find(scope.token, 1, true))
+      assert.truthy(err.body:find("echo", 1, true))
     end
   end)
 

@@ -167,6 +167,28 @@ describe("BlendVision", function()
       assert.equal("Mbps", rows[1].unit)
     end)
 
+    it("takes no answer without its list of metrics for an empty one", function()
+      for body, said in pairs { ['{"metrics":"x"}'] = "no list",
+          ['{"metrics":{"a":1}}'] = "no list", ['[]'] = "no object",
+          ['{"code":5,"message":"no such live"}'] = "no such live" } do
+        scope:reset()
+        scope:fault { path = "/metrics$", status = 200, body = body,
+          content_type = "application/json" }
+        local rows, err = bv:get_live_metrics { live_id = "live-1", from = "-1h", to = "now" }
+        assert.is_nil(rows, body)
+        assert.equal("protocol", err.kind)
+        assert.equal("shape", err.code)
+        assert.truthy(err.message:find(said, 1, true), err.message)
+      end
+      for _, body in ipairs { "{}", '{"metrics":null}', '{"metrics":[]}' } do
+        scope:reset()
+        scope:fault { path = "/metrics$", status = 200, body = body,
+          content_type = "application/json" }
+        assert.same({}, assert(bv:get_live_metrics { live_id = "live-1", from = "-1h",
+          to = "now" }).rows)
+      end
+    end)
+
     it("names the live that is not there", function()
       local rows, err = bv:live_metrics { live_id = "unknown-live", date = yesterday() }:collect()
       assert.is_nil(rows)
@@ -415,7 +437,28 @@ describe("BlendVision", function()
       local file, err = reports[1]:download(os.tmpname())
       assert.is_nil(file)
       assert.equal(403, err.status)
-      assert.truthy(err.message:find("expired", 1, true))
+      assert.truthy(err.message:find("AccessDenied: Request has expired.", 1, true), err.message)
+      assert.equal("download", err.operation)
+      assert.truthy(err.request_id)
+    end)
+
+    it("asks for a new link where the old one has expired", function()
+      local path = os.tmpname()
+      for _, verb in ipairs { "status", "wait" } do
+        local job = job_of "event-1"
+        scope:settings { url_ttl = 0 }
+        local reports = assert(job:wait(FAST))
+        local old, polls = reports[1].uri, scope:count "batch%-get$"
+        assert.equal(reports, job:status()) -- nobody knows yet that it has
+        assert.equal(polls, scope:count "batch%-get$")
+        assert.is_nil(reports[1]:download(path))
+        scope:settings { url_ttl = 900 }
+        assert(job[verb](job, verb == "wait" and FAST or nil))
+        assert.equal(polls + 1, scope:count "batch%-get$")
+        assert.not_equal(old, reports[1].uri)
+        assert(reports[1]:download(path))
+      end
+      os.remove(path)
     end)
   end)
 
@@ -468,6 +511,10 @@ describe("BlendVision", function()
       assert.equal(2, scope:count())
       list = assert(bv:batch_get { { id = job.reports[2].id, dimension = "poll_votes" } })
       assert.equal("poll_votes", list[1].dimension)
+      local dated = assert(bv:create_report { event_id = "event-1", type = "live", dimensions = {
+        { "watch_time", date = yesterday(), zone = "Asia/Taipei" } } })
+      assert(bv:batch_get { { id = dated.reports[1].id, dimension = "watch_time",
+        date = yesterday(), zone = "Asia/Taipei" } })
       local none, err = bv:batch_get { { id = "no-such-report", dimension = "poll_votes" } }
       assert.is_nil(none)
       assert.equal("not_found", err.kind)

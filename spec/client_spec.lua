@@ -41,7 +41,8 @@ describe("garner.client", function()
         timeout = { 0, -1, 0 / 0, math.huge, "5", "soon", "", true, {} },
         connect_timeout = { "0s", false }, base_url = { 1, "" }, rate = { 0, -1, "2" },
         max_body = { 0, 1.5, "1" }, retry = { "no", -1, 1.5, { attempts = 0 } },
-        proxy = { true, 1, "" }, http_version = { "3", 2 }, headers = { "x" },
+        proxy = { true, 1, "", "a b", "ftp://proxy.example.com" },
+        http_version = { "3", 2 }, headers = { "x" },
         insecure_tls = { "yes" }, log = { "loud", 1 }, origins = { 1, { 1 } },
         auth = { "token", {} }, concurrency = { 0 }, json = { "dkjson" },
       } do
@@ -133,7 +134,11 @@ describe("garner.client", function()
         assert.equal(1, (message:find(here(-1), 1, true)), message)
       end
       raised(api.get, api, "/_http/{id}", {})
-      raised(api.get, api, "/_http/\0")
+      for _, path in ipairs { "/_http/\0", "/_http/a\0b" } do
+        local message = raised(function() api:get(path) end)
+        assert.equal(1, (message:find(here(-1), 1, true)), message)
+      end
+      raised(api.get, api, "/_http/echo", { query = { ["a\0"] = "b" } })
       assert.equal(0, scope:count())
     end)
 
@@ -392,22 +397,30 @@ describe("credentials", function()
     assert.equal("5", scope:requests()[1].headers["x-other"])
   end)
 
+  it("in the headers of one request are hidden in its errors", function()
+    local api = clients.client()
+    local _, err = api:get("/_http/status/400", { query = { body = "s3cr3t-value" },
+      headers = { ["X-Api-Key"] = "s3cr3t-value" } })
+    lacks(err.body, "s3cr3t")
+    lacks(err, "s3cr3t")
+  end)
+
   it("that a vendor needs are looked for in the environment, else missed by name", function()
     local new = require("garner.client").new
     local function vendor(name)
       return { name = "vendor", needs_token = true, token_env = { name },
         base_url = function() return sim.url end }
     end
-    local api = new({}, nil, vendor "PATH")
+    local api = new({}, vendor "PATH")
     assert.equal("Bearer " .. os.getenv "PATH", sent(api).authorization)
     assert.equal(sim.url, api:origin())
     api:close()
-    local message = raised(function() new({}, nil, vendor "GARNER_NO_SUCH") end)
+    local message = raised(function() new({}, vendor "GARNER_NO_SUCH") end)
     has(message, here(-1))
     has(message, "garner.vendor: no token")
     has(message, "GARNER_NO_SUCH")
     rawset(_G, "ngx", {})
-    local ok, in_nginx = pcall(new, {}, nil, vendor "GARNER_NO_SUCH")
+    local ok, in_nginx = pcall(new, {}, vendor "GARNER_NO_SUCH")
     rawset(_G, "ngx", nil)
     assert.is_false(ok)
     has(in_nginx, "env GARNER_NO_SUCH;")
@@ -524,6 +537,28 @@ describe("credentials", function()
     assert.equal(8, scope:count())
   end)
 
+  it("of a function that was cancelled are asked for again, not waited for", function()
+    local calls = 0
+    local api = clients.client { token = function()
+      calls = calls + 1
+      if calls == 1 then require("garner.driver").current().sleep(60) end
+      return "a-token"
+    end }
+    local function get() return api:get("/_http/echo") end
+    local pool = require("garner.tasks").ordered { count = 2, concurrency = 2, run = function(i)
+      return i == 1 or get()
+    end }
+    assert.equal(1, (pool:next()))
+    garner.all { function() require("garner.driver").current().sleep(0.01) end }
+    pool:close()
+    assert.equal(1, calls)
+    local results = garner.all({ function()
+      return garner.wait(function() return get() end, { timeout = 5 })
+    end })
+    assert.equal(0, results.failed)
+    assert.equal(2, calls)
+  end)
+
   it("of a function that fails end the request before anything is sent", function()
     local scope = sim:scope()
     for _, case in ipairs {
@@ -598,6 +633,13 @@ describe("downloads", function()
     local _, err = api:download(nil, "/tmp/garner-never")
     assert.equal("protocol", err.kind)
     assert.is_nil(io.open("/tmp/garner-never"))
+  end)
+
+  it("over plain http are for those who say so", function()
+    local api = clients.client { base_url = sim.tls_url, ca_file = sim.ca_file, allow_http = true }
+    local path = os.tmpname()
+    assert.equal(3, assert(api:download(sim.files_url .. "/_http/bytes/3", path)).size)
+    os.remove(path)
   end)
 
   it("refuse plain http from an API that is https", function()

@@ -268,6 +268,31 @@ describe("secrets", function()
   end)
 end)
 
+describe("what an error says", function()
+  it("reads the XML of a file host", function()
+    local err = from(403, [[<?xml version="1.0"?>
+      <Error><Code>AccessDenied</Code><Message>Request has expired.</Message>
+      <RequestId>r-7</RequestId></Error>]])
+    assert.equal("forbidden", err.kind)
+    assert.equal("AccessDenied: Request has expired.", err.message)
+    assert.equal("r-7", err.request_id)
+    assert.equal("<a>odd</a>", from(400, "<a>odd</a>").message)
+  end)
+
+  it("does not say the same twice", function()
+    local err = from(400, [[{"code":3,"message":"invalid: end_time: too late","details":[
+      {"@type":"x/google.rpc.BadRequest","field_violations":[
+        {"field":"end_time","description":"too late"},{"field":"id","description":"odd"}]}]}]])
+    assert.equal("invalid: end_time: too late; id: odd", err.message)
+    assert.equal(3, #err.messages)
+  end)
+
+  it("tells how long the server wants to be left alone", function()
+    local err = from(429, "", nil, { error = { kind = "throttled", retry_after = 3600 } })
+    assert.truthy(tostring(err):find("retry after 3600 s", 1, true), tostring(err))
+  end)
+end)
+
 describe("errors of a real server", function()
   after_each(clients.close_all)
 

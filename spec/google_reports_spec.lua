@@ -61,7 +61,7 @@ describe("Google entity usage", function()
       { parameters = { "gplus:community_name", "gplus:num_total_members" },
         filters = { "gplus:num_total_members>100", "gplus:num_total_members<=5000" } },
       { parameters = "gplus:community_name, gplus:num_total_members",
-        filters = " gplus:num_total_members>100,gplus:num_total_members<=5000" },
+        filters = " gplus:num_total_members > 100, gplus:num_total_members <=5000 " },
     } do
       scope:reset()
       given.date, given.customer_id = day(2), "my_customer"
@@ -259,5 +259,18 @@ describe("Google entity usage", function()
     local rows = assert(google:entity_usage { date = day(2), entity = "1000",
       fields = "nextPageToken,warnings,usageReports(date,entity)" }:collect())
     assert.equal(1, #rows)
+    local _, message = usage.fields "usageReports"
+    assert.truthy(message:find("nextPageToken, warnings", 1, true), message)
+  end)
+
+  it("takes no answer for an empty list that has none", function()
+    answer "none"
+    local rows, err = google:entity_usage { date = day(2) }:collect()
+    assert.is_nil(rows)
+    assert.equal("protocol", err.cause.kind)
+    assert.truthy(tostring(err):find("google_reports entity_usage", 1, true), tostring(err))
+    local page, why = google:get_entity_usage { date = day(2) }
+    assert.is_nil(page)
+    assert.equal("shape", why.code)
   end)
 end)

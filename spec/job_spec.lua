@@ -132,6 +132,12 @@ describe("A job", function()
     local _, err = made:wait()
     assert.equal("timeout", err.kind)
     assert.equal("job", err.code)
+    local why = errors.new { kind = "timeout", code = "job", status = 503,
+      message = "1 of 1 reports did not end within 5 s; the last look failed: HTTP status 503" }
+    local late = two({}, why):wait { partial = true, timeout = 5 }
+    assert.equal("report one is still R after 5 s; the last look failed: HTTP status 503",
+      late[1].err.message)
+    assert.equal(503, late[1].err.status)
   end)
 
   it("gives what is there and why the rest is not, if polling breaks", function()
@@ -183,6 +189,31 @@ describe("A job", function()
     local none, err = broken:status()
     assert.is_nil(none)
     assert.equal("server", err.kind)
+  end)
+
+  it("takes one answer for all reports that share its id", function()
+    local made = new({ { id = "a", dimension = "one", state = "running", status = "R" },
+      { id = "a", dimension = "two", state = "running", status = "R" } },
+      { { id = "a", status = "S", uri = "u" } })
+    local reports = assert(made:wait())
+    assert.equal("u", reports[1].uri)
+    assert.equal("u", reports[2].uri)
+  end)
+
+  it("is never short of a reason", function()
+    local reports, err = two({ { id = "a", status = "S", uri = "u" } }):wait()
+    assert.is_nil(reports)
+    assert.equal("not_ready", err.kind)
+    assert.truthy(err.message:find("two of event e is still R", 1, true), err.message)
+  end)
+
+  it("ends its progress where something is raised", function()
+    local made, client = two({})
+    client.poll = function() error("mine", 0) end
+    local ok, why = pcall(made.wait, made)
+    assert.is_false(ok)
+    assert.equal("mine", why)
+    assert.is_false(made:cancel())
   end)
 
   it("that was lost or failed at once needs no poll", function()

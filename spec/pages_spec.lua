@@ -144,6 +144,22 @@ describe("client:pages", function()
     assert.equal("protocol", err.kind)
   end)
 
+  it("goes on from a link that was relative to its own page", function()
+    for path, answer in pairs { ["/_http/list$"] = "deep/two", ["/deep/two$"] = "three" } do
+      scope:fault { path = path, status = 200, body = { things = {}, next = answer } }
+    end
+    local rule = { next = { link = "next" } }
+    scope:fault { path = "/deep/three$", status = 500, times = 1 }
+    local _, err = api:pages("/_http/list", rule):collect()
+    assert.equal("server", err.kind)
+    scope:fault { path = "/deep/three$", status = 200, body = { things = {} } }
+    local rest = api:pages("/_http/list", { next = rule.next, resume = err.resume })
+    assert.truthy(rest:next())
+    assert.equal(2, scope:count "/_http/deep/three")
+    rule.file = "x"
+    assert.has_error(function() api:pages("/_http/list", rule) end)
+  end)
+
   it("gives what came before an error to collect and each", function()
     local items, err, partial = walk({ n = 4, size = 2, fail_at = 3 }):collect()
     assert.is_nil(items)

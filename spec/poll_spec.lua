@@ -117,6 +117,17 @@ describe("client:poll", function()
     assert.same({ "running", "running" }, states)
   end)
 
+  it("says at the timeout how the last look failed", function()
+    local ids = create("event-1", 1)
+    scope:fault { path = "batch%-get", times = 0, status = 503, body = { message = "down" } }
+    local _, err = api:poll(spec(ids, { timeout = 1, attempts = 1 }), function() end)
+    assert.equal("timeout", err.kind)
+    assert.equal("job", err.code)
+    assert.truthy(err.message:find("the last look failed: HTTP status 503", 1, true), err.message)
+    assert.equal(503, err.status)
+    assert.is_true(#err.attempts > 0)
+  end)
+
   it("polls on through a status that nobody knows", function()
     local got
     assert(api:poll(spec(create("oddstatus-1")), function(_, state) got = state end))
@@ -208,6 +219,14 @@ describe("client:poll", function()
     assert.equal("unauthenticated", err.kind)
   end)
 
+  it("gives up a request at its own timeout, and asks again", function()
+    local ids = create("event-1")
+    scope:fault { path = "batch%-get", delay_ms = 5000 }
+    local started = os.time()
+    assert(api:poll(spec(ids, { request_timeout = 0.2, attempts = 1 }), function() end))
+    assert.is_true(os.time() - started <= 3)
+  end)
+
   it("gives the error of a request", function()
     local ids = create("event-1")
     scope:fault { path = "batch%-get", status = 403, times = 0,
@@ -241,6 +260,8 @@ describe("client:poll", function()
       function() line = here(); api:poll(spec(ids, { factor = 0.5 }), nothing) end,
       function() line = here(); api:poll(spec(ids, { states = { a = 1 } }), nothing) end,
       function() line = here(); api:poll(spec(ids, { foo = 1 }), nothing) end,
+      function() line = here(); api:poll(spec(ids, { json = {} }), nothing) end,
+      function() line = here(); api:poll(spec(ids, { file = "x" }), nothing) end,
     } do
       local message = raised(call)
       assert.equal(1, (message:find(line, 1, true)), message .. " instead of " .. line)

@@ -92,6 +92,28 @@ describe("saving", function()
     assert.equal('{"a":"x"}\n{"a":2,"b":[1]}\n', read "a.jsonl")
   end)
 
+  it("says which file could not hold a row", function()
+    local n, err = one({ { a = "caf\233" } }):save(path "latin.jsonl")
+    assert.is_nil(n)
+    assert.equal("file", err.kind)
+    assert.truthy(err.message:find("UTF-8", 1, true), err.message)
+    assert.is_nil(read "latin.jsonl.part")
+    assert.equal(1, one({ { a = "caf\233" } }):save(path "latin.csv"))
+    assert.equal("a\r\ncaf\233\r\n", read "latin.csv")
+  end)
+
+  it("leaves nothing where something is raised", function()
+    local made = one({ { a = 1 } }, { on_progress = function() error("mine", 0) end })
+    local ok, why = pcall(made.save, made, path "raised.csv")
+    assert.is_false(ok)
+    assert.equal("mine", why)
+    assert.is_nil(read "raised.csv.part")
+    made = one({ { a = 1 } })
+    assert(made:collect())
+    assert.has_error(function() made:save(path "again.csv") end)
+    assert.is_nil(read "again.csv.part")
+  end)
+
   it("leaves nothing where the data has a hole", function()
     local n, err = new { fetch = failing("server", { [3] = true }) }:save(path "hole.csv")
     assert.is_nil(n)
@@ -106,6 +128,7 @@ describe("saving", function()
     local n, err = made:save(path "none/a.csv")
     assert.is_nil(n)
     assert.equal("file", err.kind)
+    assert.equal("ENOENT", err.code)
     assert.is_false(asked)
   end)
 
@@ -129,11 +152,22 @@ describe("saving", function()
       if each.index == 2 then return nil, errors.new { kind = "job_failed", message = "no" } end
       return into .. "/" .. each.index
     end }
-    local files, err, partial = made:download "somewhere"
+    local files, err, partial = made:download "spec"
     assert.is_nil(files)
     assert.equal("hole", err.kind)
     assert.equal(3, #partial)
-    assert.equal("somewhere/1", partial[1].path)
+    assert.equal("spec/1", partial[1].path)
     assert.equal(4, partial[3].window.index)
+  end)
+
+  it("keeps no raw files in a folder that is not there, and asks for none", function()
+    local asked = false
+    local made = new { download = function() asked = true return "x" end }
+    local files, err = made:download "spec/none"
+    assert.is_nil(files)
+    assert.equal("file", err.kind)
+    assert.equal("ENOENT", err.code)
+    assert.truthy(err.message:find("spec/none", 1, true))
+    assert.is_false(asked)
   end)
 end)

@@ -138,7 +138,8 @@ describe("Shoplazza", function()
         return events { event = "add_to_cart", date = day(1) }:collect()
       end
       assert.equal("x", assert(answered '[{"event":"x"}]')[1].event)
-      for _, body in ipairs { "<html>no</html>", "\31\139\8", '["', "a,b\n1,2,3\n" } do
+      for _, body in ipairs { "<html>no</html>", "\31\139\8", '["', "a,b\n1,2,3\n",
+        '[null,{"event":"x"}]', '[[],{"event":"x"}]' } do
         local rows, err = answered(body)
         assert.is_nil(rows)
         assert.equal("hole", err.kind)
@@ -242,6 +243,22 @@ describe("Shoplazza", function()
       assert.equal(2, #assert(shop:tasks()))
     end)
 
+    it("count what is no task, and end where a page repeats itself", function()
+      local function list(body, times)
+        scope:reset()
+        scope:fault { path = "/data/tasks$", status = 200, body = body, times = times }
+      end
+      list('{"tasks":[{"query_id":"q1","query_status":0},null]}', 1)
+      assert.is_true(#assert(shop:all_tasks { limit = 2 }) >= 1)
+      assert.equal(2, scope:count "/data/tasks")
+      list('{"tasks":[{"query_id":"q1","query_status":0},{"query_status":0}]}', 9)
+      local all, err, partial = shop:all_tasks { limit = 2 }
+      assert.is_nil(all)
+      assert.equal("protocol", err.kind)
+      assert.equal("q1", partial[1].id)
+      assert.equal(2, scope:count "/data/tasks")
+    end)
+
     it("always send the id of a task", function()
       for _, id in ipairs { "", ".", "..", "a\0b" } do
         assert.has_error(function() shop:task(id) end)
@@ -263,6 +280,21 @@ describe("Shoplazza", function()
       local file, err = task:download "nowhere"
       assert.is_nil(file)
       assert.equal("not_ready", err.kind)
+    end)
+
+    it("warn of no odd status where no look was answered", function()
+      local job = assert(shop:create_query { begin_time = day(1) .. "T00:00:00",
+        end_time = day(1) .. "T01:00:00" })
+      scope:fault { path = "/data/task$", times = 0, drop = true }
+      local reports, err = job:wait { timeout = 0.3, first = 0.05 }
+      assert.is_nil(reports)
+      assert.equal("timeout", err.kind)
+      for _, event in ipairs(logged) do assert.not_equal("unknown_status", event) end
+    end)
+
+    it("do not take an answer without a status for a pending task", function()
+      scope:fault { path = "/data/task$", status = 200, body = { errors = { "no result" } } }
+      assert.equal("unknown", assert(shop:task "q").status)
     end)
 
     it("go to the version that is asked for", function()

@@ -117,6 +117,24 @@ describe("garner.all", function()
     assert.same({ "a1", "b", "a2" }, order)
   end)
 
+  it("lets others go on while a task does nothing but yield", function()
+    local api = clients.client()
+    local status
+    local deadline = core.now() + 3
+    local results = garner.all {
+      function()
+        while not status and core.now() < deadline do coroutine.yield() end
+      end,
+      function()
+        sleep(0.01)
+        status = api:get("/_http/delay/20").status
+      end,
+    }
+    assert.is_true(core.now() < deadline, "starved")
+    assert.equal(0, results.failed)
+    assert.equal(200, status)
+  end)
+
   it("works in a coroutine of the user's", function()
     local api = clients.client()
     local co = coroutine.wrap(function()
@@ -291,6 +309,21 @@ describe("tasks.ordered", function()
       function() sleep(0.05) pool:close() pool:close() end,
     }
     assert.is_true(results[1][1])
+    garner.wait(function() return garner.stats().in_flight == 0 end, { first = 0.01, timeout = 2 })
+    assert.equal(0, garner.stats().in_flight)
+  end)
+
+  it("ends what its functions wait for in turn", function()
+    local api = clients.client()
+    local function slow() return api:get("/_http/delay/3000") end
+    local pool = tasks.ordered { count = 3, concurrency = 3, run = function(i)
+      if i == 1 then return sleep(0.05) end
+      if i == 2 then return garner.all { slow, slow } end
+      return tasks.ordered({ count = 2, concurrency = 2, run = slow }):next()
+    end }
+    assert.equal(1, (pool:next()))
+    assert.equal(4, garner.stats().in_flight)
+    pool:close()
     garner.wait(function() return garner.stats().in_flight == 0 end, { first = 0.01, timeout = 2 })
     assert.equal(0, garner.stats().in_flight)
   end)

@@ -284,11 +284,23 @@ local function token_error(self, why, cause)
   })
 end
 
--- One reading at a time, for all coroutines: the others wait for it.
+-- One reading at a time, for all coroutines: the others wait for it, but not for one
+-- that was cancelled (it never ends) or takes this long, in seconds.
+local READ_LIMIT = 120
+
+local function being_read(state)
+  local reader = state.reader
+  return reader and not (reader.task and reader.task.dropped)
+    and driver.current().now() < reader.deadline
+end
+
 local function read(self, state, core_client)
-  state.reading = true
+  local reader = { task = driver.task(), deadline = driver.current().now() + READ_LIMIT }
+  state.reader = reader
   local token, why, cause = state.source.read()
-  state.reading = false
+  if state.reader == reader then
+    state.reader = nil
+  end
   state.generation = state.generation + 1
   if not token then
     state.err = token_error(self, why, cause)
@@ -303,7 +315,7 @@ end
 
 local function wait_for_reader(state)
   local waited = false
-  while state.reading and driver.current().yieldable() do
+  while being_read(state) and driver.current().yieldable() do
     driver.current().sleep(0.01)
     waited = true
   end

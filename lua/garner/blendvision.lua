@@ -148,7 +148,7 @@ local function job_api(self, call, deprecated)
     return {
       method = "POST", path = reports.BATCH_GET.path, headers = org_headers(call), ids = ids,
       batch = M.BATCH, body_key = "reports", items = "reports", id = "id", status = "status",
-      uri = "uri", states = reports.STATES, operation = "wait",
+      uri = "uri", states = reports.STATES, operation = "wait", request_timeout = call.timeout,
     }
   end
   function api.look(_, list, apply)
@@ -176,6 +176,10 @@ local CREATE = vendor.rules(CALL, {
 -- Checks what create_report and create_reports have in common.
 local function ask_of(self, given, what)
   local zone = given.zone or self.settings.zone
+  if given.type == nil then
+    errors.misuse(("%s: type is required; the event type is one of: %s"):format(what,
+      table.concat(reports.EVENT_TYPES.names, ", ")))
+  end
   local kind, message = reports.EVENT_TYPES:api(given.type)
   if not kind then errors.misuse(what .. ": " .. message) end
   if given.dimensions == nil then
@@ -208,9 +212,8 @@ local function create(self, event_id, ask, call)
   else
     message = err.message
   end
-  return nil, errors.new { kind = "in_doubt", code = "answer", operation = "create_report",
-    status = response.status, request_id = response.request_id, body = response.body,
-    message = "the create was accepted, but what it made is unknown: " .. message }
+  return nil, errors.from_response(response, { kind = "in_doubt", code = "answer",
+    message = "the create was accepted, but what it made is unknown: " .. message })
 end
 
 ---Creates the reports of one event with one request, however many dimensions
@@ -304,9 +307,9 @@ local function known_report(entry, zone)
     list, message = reports.dimensions_rule(zone)({ {
       dimension = entry.dimension, group_by = entry.group_by,
       group_by_fields = entry.group_by_fields, from = entry.from, to = entry.to,
-      filter = entry.filter,
+      date = entry.date, zone = entry.zone, filter = entry.filter,
     } })
-    if not list then return nil, message end
+    if not list then return nil, (message:gsub("^%(entry 1%): ", "")) end
     condition = list[1]
   elseif type(condition) ~= "table" then
     return nil, "dimension_with_condition must be a table"

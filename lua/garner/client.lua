@@ -35,11 +35,22 @@ local function retry_rule(value)
   return nil, "must be false, a number of attempts or a table, got " .. options.show(value)
 end
 
+local PROXY_SCHEMES = { http = true, https = true, socks4 = true, socks4a = true, socks5 = true,
+  socks5h = true }
+
+-- The value stays out of the message: it may hold a password.
 local function proxy_rule(value)
-  if value == false or type(value) == "string" and value ~= "" then
+  if value == false then
     return value
   end
-  return nil, 'must be "env", a URL or false'
+  if type(value) == "string" and value ~= "" and not value:find("[%s%c]") then
+    local scheme = value:match("^(.-)://")
+    if not scheme or PROXY_SCHEMES[scheme:lower()] then
+      return value
+    end
+  end
+  return nil, 'must be "env", false or a URL such as "http://proxy.example.com:8080" (http, https, '
+    .. "socks4, socks4a, socks5, socks5h)"
 end
 
 local function auth_rule(value)
@@ -73,12 +84,6 @@ local SCHEMA = {
   json = options.one_of { "garner", "cjson" },
 }
 
---- The names of the options that every client takes.
-M.OPTIONS = {}
-for name in pairs(SCHEMA) do
-  M.OPTIONS[name] = true
-end
-
 -- Options that go to the core as they are.
 local TO_CORE = { "origins", "ca_file", "proxy", "user_agent", "connect_timeout", "timeout",
   "stall_timeout", "max_body", "max_headers", "http_version", "allow_http", "allow_private",
@@ -93,17 +98,6 @@ local function core_options(opts, session, headers)
     out[name] = value
   end
   return out
-end
-
--- Headers that carry a secret by their name: their values are hidden too.
-local function hide_headers(session, headers)
-  for name, value in pairs(headers) do
-    local lower = name:lower()
-    if lower:find("authorization") or lower:find("token") or lower:find("secret")
-      or lower:find("cookie") or lower:find("key") then
-      session:hide(tostring(value))
-    end
-  end
 end
 
 local function from_env(names)
@@ -205,12 +199,11 @@ end
 --- attempts, or { attempts, backoff, backoff_throttled, backoff_cap, max_wait }), rate (requests a
 --- second), burst, concurrency, max_body (bytes), max_headers, http_version ("1.1", "2"), json
 --- ("cjson"), log, allow_http, allow_private, insecure_tls. Durations: seconds or "90s", "15m"
----@param _ any not used
 ---@param vendor table|nil what an API adds: name, base_url (text, or a function of the checked
 --- options), auth (function(token)), token_env, needs_token, scope, headers, rate, burst, options
 --- (more rules)
 ---@return garner.Client
-function M.new(opts, _, vendor)
+function M.new(opts, vendor)
   vendor = vendor or {}
   local what = "garner." .. (vendor.name or "client")
   opts = options.alias(opts, "access_token", "token", what)
@@ -225,7 +218,9 @@ function M.new(opts, _, vendor)
   end
   local session = auth.session(pick_auth(opts, vendor, what), what)
   local headers = plain_headers(merged(opts.headers, vendor.headers), what)
-  hide_headers(session, headers)
+  for _, value in ipairs(request.secret_values(headers)) do
+    session:hide(value)
+  end
   local ok, made = pcall(core.client_new, core_options(opts, session, headers))
   if not ok then
     errors.misuse(what .. ": " .. errors.redact(tostring(made), session:secrets()))
@@ -465,13 +460,10 @@ local DOWNLOAD = {
   scope = options.text, context = options.table,
 }
 
-local function check_download_url(state, url)
-  local scheme = type(url) == "string" and url:lower():match("^(https?)://[^/]")
-  if not scheme then
+-- Whether plain http is allowed is for the core to say, as for redirects.
+local function check_download_url(url)
+  if type(url) ~= "string" or not url:lower():find("^https?://[^/]") then
     return "a download URL must start with https:// or http://"
-  elseif scheme == "http" and state.base_url:lower():find("^https:")
-    and not state.allow_http then
-    return "a download over plain http is refused (the API itself uses https)"
   end
   local good, why = core.url_resolve(url, url)
   return not good and tostring(why) or nil
@@ -493,7 +485,7 @@ function Client:download(url, path, opts)
   end
   opts.method = "GET"
   local context = request.context(opts, state)
-  local bad = check_download_url(state, url)
+  local bad = check_download_url(url)
   if bad then
     return nil, errors.from_raw({
       kind = "protocol", code = "url", message = bad, retryable = false,

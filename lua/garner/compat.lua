@@ -130,6 +130,17 @@ function M.finalizer(fn)
   return setmetatable({}, { __gc = run })
 end
 
+local ERRNO = { [1] = "EPERM", [2] = "ENOENT", [5] = "EIO", [13] = "EACCES", [17] = "EEXIST",
+  [18] = "EXDEV", [20] = "ENOTDIR", [21] = "EISDIR", [23] = "ENFILE", [24] = "EMFILE",
+  [27] = "EFBIG", [28] = "ENOSPC", [30] = "EROFS" }
+
+--- The name of the number that a failing function of `io` or `os` gives last.
+---@param number any
+---@return string
+function M.errno(number)
+  return ERRNO[number] or "EIO"
+end
+
 --- Whether a value can be called.
 ---@param v any
 ---@return boolean

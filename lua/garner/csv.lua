@@ -3,14 +3,14 @@
 -- the files that it opened. Must not convert values: every field is text. A
 -- malformed file is an error with its line, never a row that looks right.
 
+local compat = require "garner.compat"
+
 local M = {}
 
 local CHUNK = 64 * 1024
 local MAX_FIELD = 1024 * 1024
 local MAX_ROW = 16 * 1024 * 1024
 local FIELD_COST = 16
-local ERRNO = { [1] = "EPERM", [2] = "ENOENT", [5] = "EIO", [13] = "EACCES", [20] = "ENOTDIR",
-  [21] = "EISDIR", [23] = "ENFILE", [24] = "EMFILE" }
 
 local function failure(fields)
   return require("garner.errors").new(fields)
@@ -38,7 +38,7 @@ local function next_chunk(reader)
   if chunk == nil then
     if err ~= nil then
       reader.err = type(err) == "table" and err
-        or failure { kind = "file", code = ERRNO[number] or "EIO",
+        or failure { kind = "file", code = compat.errno(number),
           message = reader.name .. ": " .. tostring(err) }
     end
     reader.ended = true
@@ -338,7 +338,7 @@ local function open_path(path)
     local file, message, number = io.open(path, "rb")
     if not file then
       -- The C library's message begins with the path.
-      reader.err = failure { kind = "file", code = ERRNO[number] or "EIO",
+      reader.err = failure { kind = "file", code = compat.errno(number),
         message = "cannot read " .. tostring(message) }
       return
     end

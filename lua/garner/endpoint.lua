@@ -3,9 +3,18 @@
 -- Endpoints are data; this file must not know any vendor.
 
 local errors = require "garner.errors"
+local failure = require "garner.failure"
+local json = require "garner.json"
 local options = require "garner.options"
+local check_headers = require("garner.request").headers
 
 local M = {}
+
+local function headers_rule(value)
+  if type(value) ~= "table" then return nil, "must be a table, got " .. options.show(value) end
+  check_headers(value, "headers")
+  return value
+end
 
 ---@class garner.endpoint
 ---@field method string
@@ -17,7 +26,7 @@ local M = {}
 
 -- What a caller may set for one call of any raw verb.
 M.CALL_OPTIONS = {
-  timeout = options.duration, headers = options.table, attempts = options.integer(1),
+  timeout = options.duration, headers = headers_rule, attempts = options.integer(1),
   max_body = options.integer(1),
 }
 
@@ -48,16 +57,40 @@ end
 
 ---The JSON object of an answer.
 ---@param response garner.Response
----@param operation string
 ---@return table|nil
 ---@return garner.Error|nil
-function M.object(response, operation)
+function M.object(response)
   local body, err = response:json()
   if err then return nil, err end
-  if type(body) == "table" then return body end
-  return nil, errors.new { kind = "protocol", code = "shape", status = response.status,
-    operation = operation, request_id = response.request_id, body = response.body,
-    message = "the answer is JSON, but no object" }
+  if type(body) == "table" and not json.is_array(body) then return body end
+  return nil, M.bad_shape(response, "the answer is JSON, but no object")
+end
+
+---The error for an answer that is JSON and not what was documented.
+---@param response garner.Response
+---@param message string
+---@return garner.Error
+function M.bad_shape(response, message)
+  return errors.from_response(response, { kind = "protocol", code = "shape", message = message })
+end
+
+---A list of an answer; one that is left out is empty, as such APIs do. What is
+---no list, or a server's error under status 200, must not pass as "no data".
+---@param body table
+---@param name string
+---@param response garner.Response
+---@return table|nil
+---@return garner.Error|nil
+function M.list(body, name, response)
+  local value = body[name]
+  if value == nil or value == json.null then
+    local said = failure.read(response.body or "").messages
+    if not said[1] then return {} end
+    return nil, M.bad_shape(response, ("the answer has no %s: %s"):format(name,
+      table.concat(said, "; ")))
+  end
+  if type(value) == "table" and (json.is_array(value) or next(value) == nil) then return value end
+  return nil, M.bad_shape(response, ("the answer's %s is no list"):format(name))
 end
 
 ---One request whose answer is a JSON object.
@@ -72,7 +105,7 @@ function M.json(client, endpoint, fields, call)
   local response, err = client:request(M.request(endpoint, fields, call))
   if not response then return nil, err end
   local body
-  body, err = M.object(response, endpoint.operation)
+  body, err = M.object(response)
   return body, err, response
 end
 

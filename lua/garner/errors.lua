@@ -160,6 +160,9 @@ local function to_text(err)
   if attempt_count(err) > 1 then
     add(attempt_count(err) .. " attempts")
   end
+  if type(err.retry_after) == "number" and err.retry_after > 0 then
+    add(("retry after %g s"):format(err.retry_after))
+  end
   local head = err.service or ""
   if err.operation then
     head = (head ~= "" and head .. " " or "") .. err.operation
@@ -314,7 +317,8 @@ function M.from_raw(raw, context)
     code = raw.code and raw.code ~= "" and raw.code or nil,
     message = raw.message and raw.message ~= "" and raw.message or raw.kind,
     status = raw.status ~= 0 and raw.status or nil,
-    retry_after = raw.retry_after, retryable = raw.retryable, url = raw.url, attempts = attempts,
+    retry_after = raw.retry_after, retryable = raw.retryable, attempts = attempts,
+    url = raw.url ~= "" and raw.url or nil,
   }, context or {})
 end
 
@@ -373,6 +377,17 @@ function M.from_result(result, context)
     attempts = result:attempts(),
     url = result:url(),
   }, context)
+end
+
+--- An error about what an answer with a good status says. The body is cut and the
+--- secrets of its request are hidden, as in every other error.
+---@param response garner.Response
+---@param fields table kind, code, message
+---@return garner.Error
+function M.from_response(response, fields)
+  fields.status, fields.request_id, fields.url = response.status, response.request_id, response.url
+  fields.attempts, fields.body = response.attempts, response.body:sub(1, M.BODY_LIMIT)
+  return finish(fields, response._context)
 end
 
 return M

@@ -192,9 +192,24 @@ local function read_html(info, body)
   end
 end
 
+-- What object stores say: <Error><Code>..</Code><Message>..</Message>...</Error>.
+local function read_xml(info, body)
+  local function text(name)
+    local found = body:match("<" .. name .. ">%s*([^<]-)%s*</" .. name .. ">")
+    return is_text(found) and found or nil
+  end
+  local code, message = text("Code"), text("Message")
+  if not code and not message then
+    return false
+  end
+  add_message(info, (code and message and code .. ": " or "") .. (message or code))
+  info.request_id = text("RequestId")
+  return true
+end
+
 --- Reads an error body of any shape: google.rpc.Status, Google's v1 `error`,
 --- grpc-gateway v1, Shoplazza's `errors` and `error`, bare JSON text, a list of
---- texts, plain text, HTML, nothing.
+--- texts, XML of an object store, plain text, HTML, nothing.
 ---@param body string
 ---@param content_type string|nil
 ---@return table info messages, rpc_code, code, reason, domain, metadata, details, title
@@ -225,7 +240,7 @@ function M.read(body, content_type)
   if html:find("^%s*<!doctype") or html:find("<html", 1, true)
     or (content_type or ""):lower():find("text/html", 1, true) then
     read_html(info, body)
-  else
+  elseif not (start == "<" and read_xml(info, body)) then
     add_message(info, body)
   end
   return info
@@ -309,7 +324,14 @@ end
 ---@return string
 function M.message(status, info)
   if #info.messages > 0 then
-    return table.concat(info.messages, "; ")
+    local said = {}
+    for _, text in ipairs(info.messages) do
+      -- A detail often repeats the message word for word.
+      if not table.concat(said, "; "):find(text, 1, true) then
+        said[#said + 1] = text
+      end
+    end
+    return table.concat(said, "; ")
   end
   if info.html then
     return M.status_text(status) .. (info.title and ": " .. info.title or " (an HTML page)")

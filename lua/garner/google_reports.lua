@@ -49,9 +49,11 @@ local ASK = {
   fields = usage.fields,
 }
 
+-- An empty list is the same as none.
 local function query_of(given)
   return {
-    parameters = given.parameters, filters = given.filters, maxResults = given.page_size,
+    parameters = given.parameters ~= "" and given.parameters or nil,
+    filters = given.filters ~= "" and given.filters or nil, maxResults = given.page_size,
     customerId = given.customer_id, fields = given.fields, pageToken = given.page_token,
   }
 end
@@ -75,6 +77,14 @@ local function take_page(body, date, page, rows, warnings)
   end
 end
 
+-- The body, if it can be taken at its word.
+local function reports_of(body, err, response)
+  if not body then return nil, err end
+  local found
+  found, err = endpoint.list(body, "usageReports", response)
+  return found and body, err
+end
+
 -- All pages of one date.
 local function fetch_date(self, given, date)
   local rows, warnings, page = {}, {}, 0
@@ -87,7 +97,8 @@ local function fetch_date(self, given, date)
     if err then return nil, usage.too_recent(err) end
     if not res then break end
     local body
-    body, err = endpoint.object(res, M.ENTITY_USAGE.operation)
+    body, err = endpoint.object(res)
+    body, err = reports_of(body, err, res)
     if not body then return nil, err end
     page = page + 1
     take_page(body, date, page, rows, warnings)
@@ -146,7 +157,7 @@ function Google:get_entity_usage(given)
   if not given.date then message = "date is required" end
   if not given.date or not range then errors.misuse("get_entity_usage: " .. message) end
   local date = range.dates[1]
-  local body, err = endpoint.json(self, M.ENTITY_USAGE, fields_of(given, date), given)
+  local body, err = reports_of(endpoint.json(self, M.ENTITY_USAGE, fields_of(given, date), given))
   if not body then return nil, usage.too_recent(err) end
   local rows, warnings = {}, {}
   take_page(body, date, 1, rows, warnings)

@@ -3,6 +3,7 @@
 -- How a vendor is asked comes as an `api` table; this file must not know any
 -- vendor, and never creates anything.
 
+local compat = require "garner.compat"
 local errors = require "garner.errors"
 local options = require "garner.options"
 local progress = require "garner.progress"
@@ -83,12 +84,12 @@ end
 -- Takes in one answer about one report.
 local function apply(self, each, element)
   if type(element) ~= "table" then return end
-  each.raw = element
+  each.raw, each.expired = element, nil
   self.api.apply(each, element)
   judge(each)
 end
 
----Asks the vendor once, now, for all reports that have not ended.
+---Asks the vendor once, now, for all reports that have not ended, or whose link has expired.
 ---@return garner.report[]|nil all reports, in request order
 ---@return garner.Error|nil
 function Job:status()
@@ -112,10 +113,13 @@ end
 
 -- The polls ended early: every report that is still open says why.
 local function mark_open(self, err, timeout)
+  -- The core's own words on why it does not know better.
+  local failure = err.message:match "; the last look failed: .*$" or ""
   for _, each in ipairs(open_reports(self)) do
     if err.kind == "timeout" and err.code == "job" then
       each.err = errors.new { kind = "timeout", code = "job", attempts = err.attempts,
-        message = ("%s after %g s"):format(still_text(each), timeout) }
+        status = err.status, message = ("%s after %g s%s"):format(still_text(each), timeout,
+          failure) }
     else
       each.err = err
     end
@@ -129,7 +133,7 @@ local function conclude(self, partial)
   for _, each in ipairs(self.reports) do
     if not each:ready() then
       count = count + 1
-      first = first or each.err
+      first = first or each.err or errors.new { kind = "not_ready", message = still_text(each) }
     end
   end
   if count == 0 then return self.reports end
@@ -146,7 +150,7 @@ end
 -- Options of `wait`.
 M.WAIT = {
   timeout = options.duration, partial = options.boolean, progress = options.boolean,
-  on_progress = options.callable, first = options.duration, factor = options.positive,
+  on_progress = options.callable, first = options.duration, factor = options.factor,
   cap = options.duration,
 }
 
@@ -162,7 +166,11 @@ function Job:wait(given)
   if not open[1] then return conclude(self, given.partial) end
   local timeout = given.timeout or M.TIMEOUT
   local by_id = {}
-  for _, each in ipairs(open) do by_id[each.id] = each end
+  for _, each in ipairs(open) do
+    -- A server may name one report for several of what was asked for.
+    by_id[each.id] = by_id[each.id] or {}
+    table.insert(by_id[each.id], each)
+  end
   local spec = self.api.poll(self, open)
   spec.first, spec.factor = given.first or M.FIRST, given.factor or M.FACTOR
   spec.cap, spec.timeout = given.cap or M.CAP, timeout
@@ -171,12 +179,13 @@ function Job:wait(given)
   spec.on_progress = function(at) meter:update { jobs = at.pending, requests = at.polls } end
   self.handle = {}
   spec.handle = self.handle
-  local ok, err = self.client:poll(spec, function(id, _, element)
-    local each = by_id[id]
-    if each then apply(self, each, element) end
-  end)
+  local function on_report(id, _, element)
+    for _, each in ipairs(by_id[id] or {}) do apply(self, each, element) end
+  end
+  local unbroken, ok, err = compat.guard(self.client.poll, self.client, spec, on_report)
   self.handle = nil
   meter:finish()
+  if not unbroken then error(ok, 0) end
   if not ok then
     if err.kind == "cancelled" then
       err.message = "the wait was cancelled; the reports are still being made at the vendor"
@@ -213,7 +222,7 @@ local function path_of(template, each, index)
       local names = {}
       for known in pairs(FIELDS) do names[#names + 1] = known end
       table.sort(names)
-      errors.misuse(("download: unknown placeholder {%s}; there are: %s"):format(name,
+      errors.misuse(("download: unknown name {%s}; there are: %s"):format(name,
         table.concat(names, ", ")))
     end
     local value = name == "index" and index or each[name]

@@ -11,7 +11,7 @@ local function show(value)
   if type(value) == "string" then
     return '"' .. value:gsub("%c", "?"):sub(1, 40) .. '"'
   end
-  if type(value) == "number" or type(value) == "boolean" then
+  if type(value) == "number" or type(value) == "boolean" or value == nil then
     return tostring(value)
   end
   return "a " .. type(value)
@@ -32,7 +32,7 @@ function M.text(value)
   return nil, "must be a text that is not empty, got " .. show(value)
 end
 
---- true or false. (false is given back in a box: see `check`.)
+--- true or false.
 function M.boolean(value)
   if type(value) == "boolean" then
     return value
@@ -81,6 +81,14 @@ function M.positive(value)
     return value
   end
   return nil, "must be a number above zero, got " .. show(value)
+end
+
+--- What a wait is multiplied by for the next one: at least 1.
+function M.factor(value)
+  if type(value) == "number" and value >= 1 and value < math.huge then
+    return value
+  end
+  return nil, "must be a number of at least 1, got " .. show(value)
 end
 
 --- A whole number from min to max (max may be left out).

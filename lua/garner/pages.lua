@@ -18,6 +18,7 @@ local SCHEMA = request.extend {
   items = options.text, next = options.table, max_pages = options.integer(1),
   max_bytes = options.integer(1), ahead = options.boolean, resume = options.table,
 }
+SCHEMA.file = nil -- the pages are read, here and in the core
 
 local NEXT = {
   from = options.text, query = options.text, link = options.text, page = options.text,
@@ -61,9 +62,13 @@ local function position_after(w, page)
   local rules = w.rules
   local at = { number = page.number }
   if rules.token then
-    at.token = response.pick(page:json(), rules.token)
+    local token = response.pick(page:json(), rules.token)
+    at.token = compat.whole(token) and string.format("%.0f", token) or token
   elseif rules.link then
-    at.link = response.pick(page:json(), rules.link)
+    -- Whole, as it is relative to this page and not to the first one.
+    local link = response.pick(page:json(), rules.link)
+    at.link = type(link) == "string" and core.url_resolve(w.here, link) or link
+    w.here = at.link or w.here
   else
     at.page = rules.first + page.number
   end
@@ -278,6 +283,8 @@ function M.new(state, path, opts)
   local position = opts.resume and check_resume(opts.resume)
   hidden[walk] = {
     state = state, opts = opts, rules = rules, request = core_request, context = context,
+    here = position and position.link and core.url_resolve(core_request.url, position.link)
+      or core_request.url,
     number = position and position.number or 0, position = position, ahead = opts.ahead ~= false,
     ended = false,
   }

@@ -24,11 +24,16 @@ end
 
 local SCHEMA = request.extend {
   ids = options.table, items = options.text, id = options.text, status = options.text,
-  uri = options.text, states = states, batch = options.integer(1, 10000),
+  uri = options.text, request_timeout = options.duration, states = states,
+  batch = options.integer(1, 10000),
   body_key = options.text, query_key = options.text, first = options.duration,
-  factor = options.positive, cap = options.duration, timeout = options.duration,
+  factor = options.factor, cap = options.duration, timeout = options.duration,
   on_progress = options.callable, handle = options.table,
 }
+-- The bodies are made here, their answers read here, and asking is safe.
+for _, name in ipairs { "json", "form", "body", "file", "safe", "creates" } do
+  SCHEMA[name] = nil
+end
 
 -- Ids in the order given, once each, with their JSON encoded once for all polls.
 local function fragments(spec, codec)
@@ -92,7 +97,8 @@ local function on_report_event(p, op, result)
   local status = status_text(element, p.spec.status)
   if state == "done" or state == "failed" then
     p.left[id] = nil
-  elseif state == "unknown" and not p.warned[status or ""] then
+  elseif state == "unknown" and type(element) == "table" and not p.warned[status or ""] then
+    -- (Without an element nothing was ever heard of the job.)
     p.warned[status or ""] = true
     p.state.log("warn", "unknown_status", { id = id, status = status or "none" })
   end
@@ -152,8 +158,8 @@ end
 --- what one id is in the body }; `body_key` (many ids in one POST: { body_key: [...] }, at most
 --- `batch`, 100) or `query_key` (one GET per id); JSON paths `items`, `id`, `status`, `uri`;
 --- `states` = { SERVER_WORD = "done" | "failed" | "running" }; `first` (1 s), `factor` (1.5), `cap`
---- (20 s), `timeout` (30 min); `on_progress` = function({ pending, done, polls }); `handle` = a
---- table that gets a function `cancel`
+--- (20 s), `timeout` of the jobs (30 min), `request_timeout` (the client's); `on_progress` =
+--- function({ pending, done, polls }); `handle` = a table that gets a function `cancel`
 ---@param on_report fun(id: string, state: string, element: any, status: string|nil) once per job
 --- that ended; at the timeout also for those that did not, with "running" or "unknown"
 ---@return true|nil
@@ -170,7 +176,7 @@ return function(state, spec, on_report)
   end
   local rules = rules_of(spec, state.codec)
   local job_timeout = spec.timeout
-  spec.timeout = nil -- the jobs', not that of one request
+  spec.timeout = spec.request_timeout -- not the jobs'
   spec.method = spec.method or (spec.body_key and "POST" or "GET")
   spec.safe = true
   local core_request, context = request.build(state, spec, WHAT)

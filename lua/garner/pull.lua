@@ -165,10 +165,14 @@ local function fetch_window(self, index, how)
   return how(window)
 end
 
-local function begin(self, verb, how)
+local function check_new(self, verb)
   if self.state ~= "new" then
     errors.misuse(("%s: a pull runs once, and this one has; make a new one"):format(verb))
   end
+end
+
+local function begin(self, verb, how)
+  check_new(self, verb)
   local source = self.source
   if self.planned.past_retention[1] and source.on_retention ~= "skip" then
     source.client.log("warn", "pull.past_retention", {
@@ -204,17 +208,18 @@ local function open_windows(self)
   return out
 end
 
-local OF_CAUSE = { "status", "code", "rpc_code", "request_id", "messages", "retryable",
+local OF_CAUSE = { "method", "status", "code", "rpc_code", "request_id", "messages", "retryable",
   "retry_after", "attempts", "url", "body", "headers", "reason", "domain", "metadata", "details",
   "latest" }
 
-local function hole_error(holes)
+local function hole_error(source, holes)
   local first = holes[1]
   local cause = first.err
   local more = #holes > 1 and (", and %d more window%s"):format(#holes - 1,
     #holes > 2 and "s" or "") or ""
   local fields = {
     kind = "hole", windows = holes, cause = cause,
+    service = source.service, operation = source.operation,
     message = ("no complete data for %s%s: %s%s; see err.windows"):format(first.from,
       first.from ~= first.to and " .. " .. first.to or "",
       ((first.reason or first.state):gsub("[%s.]+$", "")), more),
@@ -319,7 +324,7 @@ local function finish(self)
     return nil, fatal
   end
   local holes = coverage.holes(self.record)
-  if holes[1] then return nil, hole_error(holes) end
+  if holes[1] then return nil, hole_error(self.source, holes) end
   return nil
 end
 
@@ -357,6 +362,13 @@ local function stop(self, err)
   shut(self, "closed")
 end
 
+-- What compat.guard gives. What was raised ends the pull and is raised again.
+local function passed_on(self, ok, ...)
+  if ok then return ... end
+  self:close()
+  error((...), 0)
+end
+
 ---An iterator over the rows, in order. Raises where the data is not whole:
 ---an error of kind "hole" (with `windows`) comes after all rows that are
 ---ready. Leaving the loop early closes the pull on Lua 5.4; elsewhere the
@@ -366,13 +378,13 @@ end
 ---@return nil
 ---@return garner.pull closing value of `for`
 function Pull:rows()
-  if driver.no_for() or driver.task() and not compat.yields_in_for then
+  if driver.no_for() then
     errors.misuse "rows: this Lua cannot wait inside a `for` iterator; use each(fn)"
   end
   begin(self, "rows", self.source.fetch)
   return function()
     local row, err = next_row(self)
-    if err then errors.raise(err) end
+    if err then errors.raise(err, self.source.client.log) end
     return row
   end, nil, nil, self
 end
@@ -392,22 +404,12 @@ end
 ---@return number|nil count
 ---@return garner.Error|nil err kind "hole" where windows are missing
 function Pull:each(fn)
-  if type(fn) ~= "function" then errors.misuse "each: a function expected" end
+  if not compat.callable(fn) then errors.misuse "each: a function expected" end
   begin(self, "each", self.source.fetch)
-  local ok, count, err = compat.guard(give_each, self, fn)
-  if ok then return count, err end
-  self:close()
-  error(count, 0)
+  return passed_on(self, compat.guard(give_each, self, fn))
 end
 
----All rows as a list.
----@param given? { max_rows: number }
----@return table[]|nil
----@return garner.Error|nil kind "truncated" where there are more than max_rows
----@return table[]|nil partial the rows that did come, with an error
-function Pull:collect(given)
-  local limit = options.check(given, { max_rows = options.integer(1) }, "collect").max_rows
-  begin(self, "collect", self.source.fetch)
+local function collect_rows(self, limit)
   local out = {}
   while true do
     local row, err = next_row(self)
@@ -422,6 +424,17 @@ function Pull:collect(given)
   end
 end
 
+---All rows as a list.
+---@param given? { max_rows: number }
+---@return table[]|nil
+---@return garner.Error|nil kind "truncated" where there are more than max_rows
+---@return table[]|nil partial the rows that did come, with an error
+function Pull:collect(given)
+  local limit = options.check(given, { max_rows = options.integer(1) }, "collect").max_rows
+  begin(self, "collect", self.source.fetch)
+  return passed_on(self, compat.guard(collect_rows, self, limit))
+end
+
 ---The points as series, one for each type and dimension.
 ---@return { type: string, dimension: string|nil, unit: string|nil, times: string[],
 ---  epochs: number[], values: string[], numbers: number[] }[]|nil
@@ -431,7 +444,7 @@ function Pull:series()
     errors.misuse "series: the rows of this pull are no metric points"
   end
   begin(self, "series", self.source.fetch)
-  return series.collect(function() return next_row(self) end)
+  return passed_on(self, compat.guard(series.collect, function() return next_row(self) end))
 end
 
 ---Writes all rows to a file: CSV (RFC 4180) or JSON Lines, by the suffix. The
@@ -443,13 +456,17 @@ end
 function Pull:save(path, given)
   local writer, message = save.new(path, given, self.source)
   if not writer then errors.misuse("save: " .. message) end
+  check_new(self, "save")
   local err = writer:open()
   if err then return nil, err end
-  begin(self, "save", self.source.fetch)
-  local count
-  count, err = writer:write_all(function() return next_row(self) end)
+  local ok, count
+  ok, count, err = compat.guard(function()
+    begin(self, "save", self.source.fetch)
+    return writer:write_all(function() return next_row(self) end)
+  end)
+  if not ok then writer:abort() end
   if self.state == "running" then shut(self, "closed") end
-  return count, err
+  return passed_on(self, ok, count, err)
 end
 
 ---Keeps the raw files of a pull whose windows are jobs, one file a window.
@@ -461,6 +478,14 @@ function Pull:download(folder)
   local source = self.source
   if not source.download then errors.misuse "download: this API has no files, use save(path)" end
   if type(folder) ~= "string" or folder == "" then errors.misuse "download: a folder expected" end
+  check_new(self, "download")
+  -- Before anything is created at the vendor for files that have no place.
+  local probe, message, number = io.open(folder .. "/.", "rb")
+  if not probe then
+    return nil, errors.new { kind = "file", code = compat.errno(number),
+      message = "download: no such folder to write to: " .. tostring(message) }
+  end
+  probe:close()
   local files = {}
   begin(self, "download", function(window)
     local path, err = source.download(window, folder)
@@ -468,7 +493,7 @@ function Pull:download(folder)
     files[#files + 1] = { path = path, window = self.record[window.index] }
     return { state = "fetched" }
   end)
-  local _, err = next_row(self)
+  local _, err = passed_on(self, compat.guard(next_row, self))
   table.sort(files, function(a, b) return a.window.index < b.window.index end)
   if err then return nil, err, files end
   return files

@@ -16,6 +16,7 @@ local M = {}
 ---@field err? garner.Error why there is nothing to download
 ---@field raw? table the vendor's untouched object
 ---@field state string running, done, failed, unknown or lost; internal
+---@field expired? boolean the file host refused the link; internal
 local Report = {}
 Report.__index = Report
 
@@ -44,10 +45,10 @@ function Report:ready()
   return self.state == "done" and type(self.uri) == "string" and self.uri ~= ""
 end
 
----Ended one way or the other?
+---Ended one way or the other, with a link that is not known to have expired?
 ---@return boolean
 function Report:ended()
-  return self:ready() or self.state == "failed" or self.state == "lost"
+  return self:ready() and not self.expired or self.state == "failed" or self.state == "lost"
 end
 
 ---Downloads the file. It appears under its name only when it is whole, and
@@ -59,21 +60,27 @@ end
 ---@return garner.Error|nil
 function Report:download(path, options)
   if type(path) ~= "string" or path == "" then errors.misuse "download: a file name expected" end
+  if options ~= nil and type(options) ~= "table" then
+    errors.misuse "download: options must be a table"
+  end
   if not self:ready() then
     return nil, self.err or errors.new { kind = "not_ready",
       message = ("report %s is %s; wait for its job first"):format(M.name(self),
         tostring(self.status)) }
   end
-  local file, err = self.client:download(self.uri, path, options)
+  local call = { operation = "download", what = "report " .. M.name(self) }
+  for name, value in pairs(options or {}) do call[name] = value end
+  local file, err = self.client:download(self.uri, path, call)
   if not file then
     err.download = true
     if err.status == 403 or err.status == 404 or err.status == 410 then
+      self.expired = true
       err.message = err.message
         .. " (the link may have expired; the job's status() asks for a new one)"
     end
     return nil, err
   end
-  self.file = file
+  self.file, self.expired = file, nil
   return file
 end
 

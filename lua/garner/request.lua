@@ -61,12 +61,21 @@ local function check_map(map, what, lists)
   for name, value in pairs(map) do
     if type(name) ~= "string" or name == "" then
       errors.misuse(what .. ": names must be texts, got " .. options.show(name))
+    elseif name:find("\0", 1, true) then
+      errors.misuse(what .. ": a name has a NUL byte: " .. options.show(name))
     end
     if lists and type(value) == "table" then
+      local count = 0
       for key, item in pairs(value) do
         local why = type(key) ~= "number" and "is a table, not a list" or bad_value(item)
         if why then
           errors.misuse(what .. ": " .. name .. " " .. why)
+        end
+        count = count + 1
+      end
+      for i = 1, count do
+        if value[i] == nil then
+          errors.misuse(what .. ": " .. name .. " is a list with a hole at " .. i)
         end
       end
     else
@@ -140,13 +149,7 @@ end
 ---@param what string
 ---@return string
 function M.encode(value, codec, what)
-  local text, why
-  if codec == "cjson" then
-    local ok, got = pcall(require("cjson").encode, value)
-    text, why = ok and got or nil, got
-  else
-    text, why = require("garner.json").encode(value)
-  end
+  local text, why = require("garner.json").codec(codec).encode(value)
   if not text then
     errors.misuse(what .. ": json: " .. tostring(why))
   end
@@ -206,12 +209,42 @@ local function headers_of(opts, content_type, what)
   return headers
 end
 
+--- The values of headers that carry a secret by their name.
+---@param headers table<string, string|number>
+---@return string[]
+function M.secret_values(headers)
+  local list = {}
+  for name, value in pairs(headers) do
+    local lower = name:lower()
+    if lower:find("authorization") or lower:find("token") or lower:find("secret")
+      or lower:find("cookie") or lower:find("key") then
+      list[#list + 1] = tostring(value)
+    end
+  end
+  return list
+end
+
+-- What to hide in the errors of one request: the client's, and its own headers'.
+local function secrets_of(opts, state)
+  local own = opts.headers and M.secret_values(opts.headers)
+  if not own or not own[1] then
+    return state.secrets
+  end
+  return function()
+    local list = state.secrets() -- made anew for each call
+    for _, text in ipairs(own) do
+      list[#list + 1] = text
+    end
+    return list
+  end
+end
+
 local function context_of(opts, state)
   local given = opts.context or NONE
   return {
     method = opts.method, service = given.service or state.name,
     operation = opts.operation or given.operation, what = opts.what or given.what,
-    scope = opts.scope or given.scope or state.scope, secrets = state.secrets,
+    scope = opts.scope or given.scope or state.scope, secrets = secrets_of(opts, state),
   }
 end
 
@@ -237,6 +270,9 @@ function M.build(state, opts, what)
     errors.misuse(what .. ": a " .. opts.method .. " request carries no body")
   end
   local headers = headers_of(opts, content_type, what)
+  if opts.path and opts.path:find("\0", 1, true) then
+    errors.misuse(what .. ": path has a NUL byte")
+  end
   local url, why = state.core:url_build(opts.path or "", opts.params or NONE,
     opts.query or NONE)
   if not url then

@@ -124,13 +124,9 @@ end
 
 local function decode(result, codec)
   if codec == "cjson" then
-    local ok, value = pcall(require("cjson").decode, result:body())
-    if ok then
-      return value
-    end
-    return nil, tostring(value)
+    return require("garner.json").codec(codec).decode(result:body())
   end
-  return result:json()
+  return result:json() -- without the body as a Lua string
 end
 
 --- The body as a Lua value (decoded once). JSON null is `garner.json.null`.
@@ -160,7 +156,7 @@ local Response = {
     return value
   end,
   __tostring = function(res)
-    return "garner response " .. tostring(res.status) .. " (" .. tostring(res.size) .. " bytes)"
+    return "garner response " .. tostring(res.status) .. (" (%.0f bytes)"):format(res.size)
   end,
 }
 

@@ -3,6 +3,7 @@
 -- added at the end, so rows are spooled and the CSV is written when all
 -- columns are known. It must not fetch, and keeps one row in memory.
 
+local compat = require "garner.compat"
 local errors = require "garner.errors"
 local json = require "garner.json"
 
@@ -13,9 +14,10 @@ local FORMATS = { csv = "csv", jsonl = "jsonl", ndjson = "jsonl" }
 local Writer = {}
 Writer.__index = Writer
 
-local function file_error(doing, path, message)
-  return errors.new { kind = "file", message = ("%s %s: %s"):format(doing, path,
-    tostring(message):gsub("^" .. path:gsub("%p", "%%%0") .. ":%s*", "")) }
+local function file_error(doing, path, message, number)
+  return errors.new { kind = "file", code = number and compat.errno(number),
+    message = ("%s %s: %s"):format(doing, path,
+      tostring(message):gsub("^" .. path:gsub("%p", "%%%0") .. ":%s*", "")) }
 end
 
 ---@param path any
@@ -55,15 +57,15 @@ end
 ---@return garner.Error|nil
 function Writer:open()
   if not self.force and exists(self.path) then return refuse(self.path) end
-  local file, message = io.open(self.part, "wb")
-  if not file then return file_error("cannot write", self.part, message) end
+  local file, message, number = io.open(self.part, "wb")
+  if not file then return file_error("cannot write", self.part, message, number) end
   self.file = file
   if self.format == "csv" then
     -- The spool needs no name: it is read back through this handle only.
-    self.spool, message = io.tmpfile()
+    self.spool, message, number = io.tmpfile()
     if not self.spool then
       self:abort()
-      return file_error("cannot spool rows for", self.path, message)
+      return file_error("cannot spool rows for", self.path, message, number)
     end
   end
 end
@@ -137,18 +139,18 @@ end
 -- Rows that were spooled before a column turned up end in empty cells.
 local function unspool(self, columns)
   local total = #columns.names
-  local ok, message = self.spool:seek("set", 0)
+  local ok, message, number = self.spool:seek("set", 0)
   if ok and total > 0 then
-    ok, message = self.file:write(M.record(columns.names, total), "\r\n")
+    ok, message, number = self.file:write(M.record(columns.names, total), "\r\n")
   end
   while ok do
     local head = self.spool:read "*l"
     if not head then break end
     local width, size = head:match "^(%d+) (%d+)$"
     local line = tonumber(size) == 0 and "" or self.spool:read(tonumber(size))
-    ok, message = self.file:write(line, (","):rep(total - tonumber(width)), "\r\n")
+    ok, message, number = self.file:write(line, (","):rep(total - tonumber(width)), "\r\n")
   end
-  return ok, message
+  return ok, message, number
 end
 
 local function write_row(self, columns, row)
@@ -161,25 +163,25 @@ local function write_row(self, columns, row)
 end
 
 local function commit(self, columns)
-  local ok, message = true, nil
-  if self.format == "csv" then ok, message = unspool(self, columns) end
-  if ok then ok, message = self.file:flush() end
-  local closed, why = self.file:close()
+  local ok, message, number = true, nil, nil
+  if self.format == "csv" then ok, message, number = unspool(self, columns) end
+  if ok then ok, message, number = self.file:flush() end
+  local closed, why, why_number = self.file:close()
   self.file = nil
   if self.spool then self.spool:close() end
   self.spool = nil
   if not ok or not closed then
     os.remove(self.part)
-    return file_error("cannot write", self.part, message or why)
+    return file_error("cannot write", self.part, message or why, number or why_number)
   end
   if not self.force and exists(self.path) then
     os.remove(self.part)
     return refuse(self.path)
   end
-  ok, message = os.rename(self.part, self.path)
+  ok, message, number = os.rename(self.part, self.path)
   if not ok then
     os.remove(self.part)
-    return file_error("cannot rename to", self.path, message)
+    return file_error("cannot rename to", self.path, message, number)
   end
 end
 
@@ -197,10 +199,10 @@ function Writer:write_all(next_row)
       return nil, err
     end
     if row == nil then break end
-    local ok, message = write_row(self, columns, row)
+    local ok, message, number = write_row(self, columns, row)
     if not ok then
       self:abort()
-      return nil, file_error("cannot write", self.part, message)
+      return nil, file_error("cannot write", self.part, message, number)
     end
     count = count + 1
   end

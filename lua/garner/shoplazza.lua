@@ -118,8 +118,9 @@ end
 
 -- The documented form: no zone, no fraction.
 local function naive_rule(value)
-  local parsed = type(value) == "string" and time.parse(value)
-  if parsed and parsed.kind == "naive" and not parsed.fraction then return value end
+  if type(value) == "string" and value:find "^%d+%-%d+%-%d+T%d+:%d+:%d+$" and time.parse(value) then
+    return value
+  end
   return nil, "must look like \"2020-12-30T15:04:05\", got " .. options.show(value)
 end
 
@@ -155,10 +156,9 @@ function Shoplazza:create_query(given)
   elseif not response then
     return nil, err
   end
-  return nil, errors.new { kind = "in_doubt", code = "answer", operation = "create_query",
-    status = response.status, request_id = response.request_id, body = response.body,
+  return nil, errors.from_response(response, { kind = "in_doubt", code = "answer",
     message = "the create was accepted, but its answer has no query_id"
-      .. (err and ": " .. err.message or "") }
+      .. (err and ": " .. err.message or "") })
 end
 
 ---One look at a task. The id is always sent: without it the server answers
@@ -181,12 +181,11 @@ local LIST = vendor.rules(endpoint.CALL_OPTIONS, {
   page = options.integer(1), limit = options.integer(1, M.MAX_LIMIT),
 })
 
--- A list answer as reports.
-local function tasks_of(self, body, given)
+-- A list answer as reports, and how many elements the server counts on the page.
+local function tasks_of(self, body, given, response)
   local list = query.list(body)
   if not list then
-    return nil, errors.new { kind = "protocol", code = "shape", operation = "tasks",
-      message = "the answer has neither tasks nor querys" }
+    return nil, endpoint.bad_shape(response, "the answer has neither tasks nor querys")
   end
   local out = {}
   for _, element in ipairs(list) do
@@ -194,7 +193,15 @@ local function tasks_of(self, body, given)
       out[#out + 1] = events.job(self, nil, nil, job_api(self, given), element).reports[1]
     end
   end
-  return out
+  return out, nil, #list
+end
+
+local function page_of_tasks(self, given)
+  local body, err, response = call_json(self, M.LIST, {
+    query = { page = given.page, limit = given.limit }, what = "the list of tasks",
+  }, given)
+  if not body then return nil, err end
+  return tasks_of(self, body, given, response)
 end
 
 ---One page of the list of tasks.
@@ -203,11 +210,8 @@ end
 ---@return garner.report[]|nil
 ---@return garner.Error|nil
 function Shoplazza:tasks(given)
-  given = options.check(given, LIST, "tasks")
-  local body, err = call_json(self, M.LIST, { query = { page = given.page, limit = given.limit },
-    what = "the list of tasks" }, given)
-  if not body then return nil, err end
-  return tasks_of(self, body, given)
+  local list, err = page_of_tasks(self, options.check(given, LIST, "tasks"))
+  return list, err
 end
 
 ---All tasks: pages until one is shorter than the limit (the API tells no
@@ -225,18 +229,24 @@ function Shoplazza:all_tasks(given)
   given.page = 0
   repeat
     given.page = given.page + 1
-    local list, err = self:tasks(given)
+    local list, err, count = page_of_tasks(self, given)
     if not list then return nil, err, out end
     local fresh = 0
     for _, each in ipairs(list) do
       if each.id == nil or not seen[each.id] then
-        if each.id then seen[each.id] = true end
+        if each.id then
+          seen[each.id] = true
+          fresh = fresh + 1
+        end
         out[#out + 1] = each
-        fresh = fresh + 1
       end
     end
     -- A server that repeats a page would be asked for ever.
-  until #list < given.limit or fresh == 0
+    if count >= given.limit and fresh == 0 then
+      return nil, errors.new { kind = "protocol", code = "page", operation = "tasks",
+        message = ("page %d has no task that was not there before"):format(given.page) }, out
+    end
+  until count < given.limit
   return out
 end
 
@@ -250,8 +260,7 @@ function Shoplazza:count(given)
   if not body then return nil, err end
   local count = tonumber(body.count)
   if count then return count end
-  return nil, errors.new { kind = "protocol", code = "shape", operation = "count",
-    status = response.status, message = "the answer has no count" }
+  return nil, endpoint.bad_shape(response, "the answer has no count")
 end
 
 -- Pull --------------------------------------------------------------------------

@@ -35,18 +35,6 @@ local function needed(spec, given, source)
   return text
 end
 
--- The token's own variable; the client says what is missing.
-local function token_from_env(spec, given)
-  if given.token ~= nil or given.access_token ~= nil or given.auth ~= nil then return end
-  for _, name in ipairs(spec.token_env or {}) do
-    local value = os.getenv(name)
-    if value and value ~= "" then
-      given.token = { env = name }
-      return
-    end
-  end
-end
-
 local function method(object, name)
   local inner = rawget(object, "client")
   local found = inner and inner[name]
@@ -70,13 +58,13 @@ function M.new(class, given, spec)
     headers[name] = needed(spec, copy, source)
     copy[source.option] = nil
   end
-  token_from_env(spec, copy)
-  copy.rate, copy.burst = copy.rate or spec.rate, copy.burst or spec.burst
-  local inner = client.new(copy, 1, {
+  local inner = client.new(copy, {
     name = spec.name, base_url = spec.base_url, auth = spec.auth, token_env = spec.token_env,
     needs_token = true, scope = spec.scope, headers = headers, options = spec.options,
+    rate = spec.rate, burst = spec.burst,
   })
-  return setmetatable({ client = inner, settings = inner.options, log = inner.log }, {
+  local made = { client = inner, settings = inner.options, log = inner.log, name = spec.name }
+  return setmetatable(made, {
     __index = function(object, name)
       local verb = class[name]
       if verb ~= nil then return verb end
@@ -95,7 +83,7 @@ end
 ---@param source garner.pull.source
 ---@return garner.pull
 function M.pull(self, given, what, source)
-  source.client = self
+  source.client, source.service, source.operation = self, self.name, what
   source.concurrency = given.concurrency or self.settings.concurrency
   source.on_not_ready = given.on_not_ready
   source.on_retention = given.retention

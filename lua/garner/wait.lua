@@ -18,15 +18,8 @@ local function fraction(value)
   return nil, "must be a number from 0 to 1, or false, got " .. options.show(value)
 end
 
-local function factor(value)
-  if type(value) == "number" and value >= 1 and value < math.huge then
-    return value
-  end
-  return nil, "must be a number of at least 1, got " .. options.show(value)
-end
-
 local SCHEMA = {
-  timeout = options.duration, first = options.duration, factor = factor,
+  timeout = options.duration, first = options.duration, factor = options.factor,
   cap = options.duration, jitter = fraction,
 }
 

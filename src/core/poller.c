@@ -40,6 +40,7 @@ struct poller {
   double started;                  /* monotonic seconds */
   struct gn_timer timer;           /* the next round, or the deadline */
   int64_t deadline;                /* monotonic milliseconds */
+  struct gn_result *failure;       /* of the last look, if that failed */
   bool ending;                     /* no further queries */
 };
 
@@ -121,6 +122,7 @@ static int post_report(struct poller *p, const struct gn_poll_item *item,
 }
 
 static void end_by_deadline(struct poller *p) {
+  struct gn_result *failure = p->failure;
   struct gn_error err;
   size_t i;
   int rc = 0;
@@ -133,12 +135,15 @@ static void end_by_deadline(struct poller *p) {
   }
   gn_error_clear(&err);
   gn_error_set(&err, GN_TIMEOUT, "job",
-               "%zu of %zu reports did not end within %.0f s",
+               "%zu of %zu reports did not end within %.0f s%s%s",
                p->rules->item_count - p->finished, p->rules->item_count,
-               p->rules->timeout);
+               p->rules->timeout,
+               failure ? "; the last look failed: " : "",
+               failure ? failure->error.message : "");
   if (rc != 0)
     gn_error_memory(&err);
-  fail(p, NULL, &err);
+  p->failure = NULL;
+  fail(p, failure, &err);
 }
 
 static void next_round(struct poller *p);
@@ -320,19 +325,26 @@ static void on_answer(struct gn_exchange *x) {
   q->exchange = NULL;
   p->in_flight--;
   err = result->error;
-  if (err.kind == GN_OK)
+  if (err.kind == GN_OK) {
+    gn_result_free(p->failure);
+    p->failure = NULL;
     rc = read_answer(p, q, result, &err);
-  else if (err.kind == GN_NOT_FOUND)
+  } else if (err.kind == GN_NOT_FOUND) {
     rc = not_found(p, q) == 0 ? 0 : gn_error_memory(&err);
-  else if (!may_pass(&err))
+  } else if (!may_pass(&err)) {
     rc = -1;
-  else
-    heed_retry_after(p, result);
+  }
   if (rc != 0) {
     fail(p, result, &err);
     return;
   }
-  gn_result_free(result);
+  if (may_pass(&err)) {
+    heed_retry_after(p, result);
+    gn_result_free(p->failure);
+    p->failure = result;
+  } else {
+    gn_result_free(result);
+  }
   fill_round(p);
 }
 
@@ -461,6 +473,7 @@ static void poller_destroy(struct gn_work *w) {
   gn_request_free(p->request);
   gn_poller_rules_free(p->rules);
   gn_free(p->asked);
+  gn_result_free(p->failure);
   gn_work_release(w);
   gn_free(p);
 }

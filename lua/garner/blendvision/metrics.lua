@@ -36,7 +36,7 @@ M.ENDPOINT = {
 ---@return garner.Error|nil
 ---@return garner.Response|nil
 function M.get(client, ask, from_text, to_text, call)
-  return endpoint.json(client, M.ENDPOINT, {
+  local body, err, response = endpoint.json(client, M.ENDPOINT, {
     params = { id = ask.id },
     query = {
       start_time = from_text, end_time = to_text,
@@ -45,6 +45,10 @@ function M.get(client, ask, from_text, to_text, call)
     headers = ask.org_headers,
     what = ("live %q"):format(ask.id),
   }, call)
+  if not body then return nil, err, response end
+  local found
+  found, err = endpoint.list(body, "metrics", response)
+  return found and body, err, response
 end
 
 local function present(value)

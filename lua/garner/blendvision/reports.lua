@@ -126,7 +126,10 @@ function M.dimensions_rule(zone)
     if #out == 0 then
       return nil, "must name at least one of: " .. table.concat(M.DIMENSIONS.names, ", ")
     end
-    if count ~= #out then return nil, "must be a plain list" end
+    if count ~= #out then
+      return nil, "must be a plain list; what belongs to one dimension goes into a table of its "
+        .. "own, such as { { \"watch_time\", group_by = { \"device_os\" } } }"
+    end
     return out
   end
 end

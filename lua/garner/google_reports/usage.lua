@@ -46,7 +46,8 @@ function M.parameters(value)
 end
 
 local function check_filter(text)
-  local name, operator, value = text:match "^%s*([^<>=!]*)([<>=!]*)(.-)%s*$"
+  local name, operator, value = text:match "^%s*([^<>=!]*)([<>=!]*)%s*(.-)%s*$"
+  name = name:gsub("%s+$", "")
   if not name:find "^gplus:[a-z0-9_]+$" then
     return nil, ("must begin with a name such as \"gplus:num_total_members\", got %q"):format(text)
   end
@@ -74,7 +75,10 @@ function M.filters(value)
   local out = {}
   for index, text in ipairs(list) do
     out[index], message = check_filter(text)
-    if not out[index] then return nil, message end
+    if not out[index] then
+      local split = type(value) == "string" and list[2] and " (the text is split at its commas)"
+      return nil, message .. (split or "")
+    end
   end
   return table.concat(out, ",")
 end
@@ -105,11 +109,13 @@ function M.fields(value)
     if depth < 0 then break end
   end
   if depth ~= 0 then return nil, "has parentheses that do not match" end
+  local hidden = {}
   for _, name in ipairs(NEEDED) do
-    if not seen[name] and not seen["*"] then
-      return nil, ("would hide %s, and an incomplete answer would look complete; add it")
-        :format(name)
-    end
+    if not seen[name] and not seen["*"] then hidden[#hidden + 1] = name end
+  end
+  if hidden[1] then
+    return nil, ("would hide %s, and an incomplete answer would look complete; add what is missing")
+      :format(table.concat(hidden, ", "))
   end
   return value
 end

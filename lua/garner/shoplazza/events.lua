@@ -116,7 +116,8 @@ function M.job_api(shop, detail, ask, call)
     for index, each in ipairs(reports) do ids[index] = { id = each.id } end
     return { method = "GET", path = shop:api_path(detail.path), headers = call.headers, ids = ids,
       query_key = "id", id = "query_id", status = "query_status", uri = "query.url",
-      states = query.STATES, operation = "wait", scope = detail.scope }
+      states = query.STATES, operation = "wait", scope = detail.scope,
+      request_timeout = call.timeout }
   end
   function api.look(_, reports, apply)
     for _, each in ipairs(reports) do

@@ -60,12 +60,13 @@ end
 ---@param element table|nil
 ---@return garner.report
 function M.new_report(id, event, element)
+  local created = element == nil
   element = element or {}
   id = id or as_text(present(element.query_id))
   local each = report.new { id = id, event = event, raw = element }
   each.query_id = each.id
   M.apply(each, element)
-  if element.query_status == nil then each.status, each.state = "pending", "running" end
+  if created then each.status, each.state = "pending", "running" end
   return each
 end
 
@@ -152,7 +153,7 @@ end
 function M.identity(row)
   local parts = {}
   for name, value in pairs(row) do
-    local text = type(value) == "string" and value or "=" .. tostring(json.try_encode(value))
+    local text = type(value) == "string" and "s" .. value or "j" .. tostring(json.try_encode(value))
     parts[#parts + 1] = ("%d %s%d %s"):format(#name, name, #text, text)
   end
   table.sort(parts)
