@@ -52,6 +52,14 @@ describe("Missing configuration", function()
 
   it("that is wrong is refused", function()
     misuse(function() garner.blendvision { token = "t", org_id = "o", tokn = 1 } end, "tokn")
+    for _, name in ipairs { "blendvision", "google_reports", "shoplazza" } do
+      misuse(function()
+        garner[name] { token = "t", shop = name == "shoplazza" and "a" or nil,
+          org_id = name == "blendvision" and "o" or nil, concurrency = 0 }
+      end, "concurrency")
+    end
+    misuse(function() garner.client { base_url = "https://h", concurrency = 4 } end,
+      'unknown option "concurrency"') -- it would have no effect there
     misuse(function() garner.blendvision "token" end, "table")
     misuse(function() garner.shoplazza { token = "t", shop = "a/b" } end, "letters, digits")
     misuse(function() garner.shoplazza { token = "t", shop = "a.evil.com" } end, "myshoplaza.com")

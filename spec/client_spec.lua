@@ -44,7 +44,7 @@ describe("garner.client", function()
         proxy = { true, 1, "", "a b", "ftp://proxy.example.com" },
         http_version = { "3", 2 }, headers = { "x" },
         insecure_tls = { "yes" }, log = { "loud", 1 }, origins = { 1, { 1 } },
-        auth = { "token", {} }, concurrency = { 0 }, json = { "dkjson" },
+        auth = { "token", {} }, json = { "dkjson" },
       } do
         for _, value in ipairs(values) do
           local options = { base_url = sim.url }

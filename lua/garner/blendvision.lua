@@ -44,7 +44,7 @@ function M.new(given)
     headers = { ["x-bv-org-id"] = { option = "org_id", env = "BLENDVISION_ORG_ID",
       what = "the organization id, which BlendVision requires with an API token" } },
     options = {
-      zone = options.text, concurrency = options.integer(1), deprecated_fields = options.boolean,
+      zone = options.text, deprecated_fields = options.boolean,
       event_id_field = options.text, type_field = options.text, dimensions_field = options.text,
     },
   })

@@ -80,7 +80,7 @@ local SCHEMA = {
   max_wait = options.duration, max_body = options.integer(1), max_headers = options.integer(1024),
   http_version = options.one_of { "1.1", "2" }, allow_http = options.boolean,
   allow_private = options.boolean, insecure_tls = options.boolean, rate = options.positive,
-  burst = options.positive, concurrency = options.integer(1, 1000), log = log.option,
+  burst = options.positive, log = log.option,
   json = options.one_of { "garner", "cjson" },
 }
 
@@ -197,7 +197,7 @@ end
 --- headers, origins (more origins that may get the credential), ca_file, proxy ("env", a URL,
 --- false), user_agent, connect_timeout (10 s), timeout (120 s), stall_timeout (60 s), retry (false,
 --- attempts, or { attempts, backoff, backoff_throttled, backoff_cap, max_wait }), rate (requests a
---- second), burst, concurrency, max_body (bytes), max_headers, http_version ("1.1", "2"), json
+--- second), burst, max_body (bytes), max_headers, http_version ("1.1", "2"), json
 --- ("cjson"), log, allow_http, allow_private, insecure_tls. Durations: seconds or "90s", "15m"
 ---@param vendor table|nil what an API adds: name, base_url (text, or a function of the checked
 --- options), auth (function(token)), token_env, needs_token, scope, headers, rate, burst, options

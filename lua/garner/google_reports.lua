@@ -39,7 +39,7 @@ function M.new(given)
   return vendor.new(Google, given, {
     name = "google_reports", base_url = M.BASE_URL, auth = auth.bearer,
     token_env = { "GOOGLE_ACCESS_TOKEN" }, rate = M.RATE, burst = M.BURST,
-    scope = M.ENTITY_USAGE.scope, options = { concurrency = options.integer(1) },
+    scope = M.ENTITY_USAGE.scope,
   })
 end
 

@@ -9,6 +9,9 @@ local pull = require "garner.pull"
 
 local M = {}
 
+-- What every vendor takes beside the client's options: windows in flight.
+local SETTINGS = { concurrency = options.integer(1, 1000) }
+
 ---Several sets of option rules as one; later ones win.
 ---@param ... table<string, function>
 ---@return table<string, function>
@@ -60,7 +63,8 @@ function M.new(class, given, spec)
   end
   local inner = client.new(copy, {
     name = spec.name, base_url = spec.base_url, auth = spec.auth, token_env = spec.token_env,
-    needs_token = true, scope = spec.scope, headers = headers, options = spec.options,
+    needs_token = true, scope = spec.scope, headers = headers,
+    options = M.rules(SETTINGS, spec.options or {}),
     rate = spec.rate, burst = spec.burst,
   })
   local made = { client = inner, settings = inner.options, log = inner.log, name = spec.name }
