@@ -498,6 +498,20 @@ describe("BlendVision", function()
     end)
   end)
 
+  it("does not show the organization where a server repeats it", function()
+    local other = garner.blendvision { token = scope.token, org_id = "sim-org-73514",
+      base_url = sim.url, log = false }
+    scope:fault { path = "/metrics$", status = 403,
+      body = { code = 7, message = "org sim-org-73514 may not read this" } }
+    local none, err = other:get_live_metrics { id = "live-1", from = "-1h", to = "now" }
+    other:close()
+    assert.is_nil(none)
+    assert.equal("forbidden", err.kind)
+    for _, text in ipairs { tostring(err), err.message, err.body } do
+      assert.is_nil(text:find("73514", 1, true), text)
+    end
+  end)
+
   describe("batch_get", function()
     it("asks about known reports in one request, matched by id", function()
       local job = assert(bv:create_report { event_id = "event-1", type = "live",

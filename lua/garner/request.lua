@@ -209,7 +209,16 @@ local function headers_of(opts, content_type, what)
   return headers
 end
 
---- The values of headers that carry a secret by their name.
+-- A tenant's id is not to be shown either; one so short that other words may hold it
+-- stays, or messages could not be read any more.
+local SHORTEST_TENANT = 8
+
+local function names_tenant(lower, value)
+  return #value >= SHORTEST_TENANT
+    and (lower:find("org%-id") or lower:find("tenant") or lower:find("organization")) ~= nil
+end
+
+--- The values of headers that carry a secret or a tenant by their name.
 ---@param headers table<string, string|number>
 ---@return string[]
 function M.secret_values(headers)
@@ -217,7 +226,7 @@ function M.secret_values(headers)
   for name, value in pairs(headers) do
     local lower = name:lower()
     if lower:find("authorization") or lower:find("token") or lower:find("secret")
-      or lower:find("cookie") or lower:find("key") then
+      or lower:find("cookie") or lower:find("key") or names_tenant(lower, tostring(value)) then
       list[#list + 1] = tostring(value)
     end
   end
