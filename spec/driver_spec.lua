@@ -209,7 +209,7 @@ describe("the block driver", function()
     end })
     local real = engine.current
     engine.current = function() return wrapped end
-    local res = api:get("/_http/delay/350")
+    local res = api:get("/_http/delay/450") -- the first slice is waited in engine.exchange
     engine.current = real
     assert.equal(200, res.status)
     assert.is_true(calls >= 4, calls)

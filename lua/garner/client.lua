@@ -310,20 +310,33 @@ function M.failure(value, context)
   return errors.from_result(value, context)
 end
 
-local function send_once(state, core_request, context)
-  local op, err = M.start(state, "submit", core_request)
-  if not op then
-    return nil, err
-  end
+local function await(state, op, context)
+  state.operations[op] = true
   local _, result = op:next()
   state.operations[op] = nil
   if not result then
     return nil, M.failure(result, context)
   end
+  return result
+end
+
+local function send_once(state, core_request, context)
+  local result, status, op, err = engine.exchange(state.core, core_request)
+  if not result then
+    if not op and not err then
+      op, err = engine.start("submit", state.core, core_request)
+    end
+    if op then
+      result, err = await(state, op, context)
+    end
+    if not result then
+      return nil, err
+    end
+  end
   if state.shown >= 3 then
     log_attempts(state, result, context)
   end
-  if result:error() or result:status() >= 400 then
+  if not status and (result:error() or result:status() >= 400) then
     return nil, errors.from_result(result, context)
   end
   return result

@@ -14,6 +14,13 @@ local spare -- a waiter whose only operation has ended: the next one takes it
 local clients = 0 -- open clients
 local wanted -- garner.engine's choice: threaded or not
 
+local blocking -- garner.driver.block, which needs this module
+
+local function block()
+  blocking = blocking or require "garner.driver.block"
+  return blocking
+end
+
 local function threaded()
   local env = os.getenv "GARNER_ENGINE"
   if env == "threaded" or env == "inline" then
@@ -22,7 +29,7 @@ local function threaded()
   if wanted ~= nil then
     return wanted
   end
-  return driver.host() ~= require "garner.driver.block"
+  return driver.host() ~= block()
 end
 
 local function alive()
@@ -272,6 +279,55 @@ function Operation:cancel()
   end
 end
 
+local function new_operation(e, waiter, id, task)
+  local op = setmetatable({
+    waiter = waiter, engine = e, id = id, key = id, first = 1, last = 0, events = NONE,
+    values = NONE, shared = task ~= nil,
+  }, Operation)
+  if not task then -- its mailbox is collected with it, and cancels by itself
+    op.cell = op
+    return op
+  end
+  local cell = { engine = e, id = id }
+  op.events, op.values = {}, {}
+  op.cell, op.guard = cell, compat.finalizer(function()
+    cancel(cell)
+  end)
+  waiter.operations[id] = op
+  return op
+end
+
+local FIRST_SLICE = 0.1 -- seconds, so that Ctrl-C works
+
+--- Sends one request where nothing but this thread can wait: outside coroutines, in a
+--- host that blocks. The core itself waits the first slice, in which most requests end;
+--- only one that takes longer becomes an operation. Gives nothing at all where `start`
+--- must be used.
+---@param client userdata the core's client
+---@param request table
+---@return userdata|nil result
+---@return integer|nil status of a good result
+---@return table|nil operation for what has not ended yet
+---@return garner.Error|nil
+function M.exchange(client, request)
+  local e = engine
+  if not alive() or compat.running() or driver.host() ~= block() then
+    return nil
+  end
+  local waiter = own_waiter(e)
+  local ok, id, result, status = pcall(e.exchange, e, waiter.mailbox, client, request,
+    FIRST_SLICE)
+  if not ok then
+    errors.misuse("garner: " .. tostring(id))
+  elseif not id then
+    return nil, nil, nil, errors.from_raw(result)
+  elseif not result then
+    return nil, nil, new_operation(e, waiter, id)
+  end
+  spare = waiter
+  return result, status
+end
+
 --- Starts an exchange, a walk or a poll.
 ---@param verb string "submit", "walk" or "poll"
 ---@param client userdata the core's client
@@ -292,21 +348,7 @@ function M.start(verb, client, request, rules)
   elseif not id then
     return nil, errors.from_raw(raw)
   end
-  local op = setmetatable({
-    waiter = waiter, engine = e, id = id, key = id, first = 1, last = 0, events = NONE,
-    values = NONE, shared = task ~= nil,
-  }, Operation)
-  if not task then -- its mailbox is collected with it, and cancels by itself
-    op.cell = op
-    return op
-  end
-  local cell = { engine = e, id = id }
-  op.events, op.values = {}, {}
-  op.cell, op.guard = cell, compat.finalizer(function()
-    cancel(cell)
-  end)
-  waiter.operations[id] = op
-  return op
+  return new_operation(e, waiter, id, task)
 end
 
 --- What the value false of a "done" event means, as a plain record.

@@ -87,6 +87,9 @@ local lazy = {
   attempts = function(result)
     return result:attempts()
   end,
+  file = function(result)
+    return result:file()
+  end,
   elapsed = function(result)
     return result:elapsed()
   end,
@@ -167,7 +170,7 @@ local Response = {
 ---@return garner.Response
 function M.new(result, context, codec)
   return setmetatable({
-    status = result:status(), file = result:file(), _result = result, _context = context,
+    status = result:status(), _result = result, _context = context,
     _codec = codec,
   }, Response)
 end

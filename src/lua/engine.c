@@ -123,6 +123,54 @@ static int engine_submit(lua_State *L) {
   return push_id(L, gn_engine_submit(e, m, p, r, &err), &err);
 }
 
+/* The end of the mailbox's oldest event, if it is the end of id; else NULL. */
+static struct gn_result *take_end(struct gn_mailbox *m, uint64_t id) {
+  struct gn_result *result = NULL;
+  struct gn_event copy, *event;
+  if (!gn_mailbox_peek(m, &copy) || copy.id != id || !copy.result)
+    return NULL;
+  event = gn_mailbox_take(m);
+  if (event) {
+    result = event->result;
+    event->result = NULL;
+  }
+  gn_event_free(event);
+  return result;
+}
+
+/* Submits and waits for at most argument 5, in seconds: id, result, status; no
+ * result if there is none yet, status only if it is a good one. */
+static int engine_exchange(lua_State *L) {
+  struct gn_engine *e = check_engine(L);
+  struct gn_mailbox *m = check_own_mailbox(L, e);
+  struct gn_policy *p = gn_lua_client(L, 3);
+  double seconds = luaL_checknumber(L, 5);
+  struct gn_request **box = gn_lua_request(L, 4, p), *r = *box;
+  struct gn_result **result = gn_lua_result_new(L);
+  struct gn_error err;
+  int64_t until = gn_now_ms() + (int64_t)(seconds * 1000), left;
+  uint64_t id;
+  *box = NULL;
+  id = gn_engine_submit(e, m, p, r, &err);
+  if (id == 0)
+    return gn_lua_fail(L, &err);
+  do {
+    uint64_t seen = gn_engine_sequence(e);
+    *result = take_end(m, id);
+    left = until - gn_now_ms();
+    if (!*result && left > 0)
+      gn_engine_wait(e, seen, left);
+  } while (!*result && left > 0 && !gn_engine_is_closed(e));
+  lua_pushnumber(L, (lua_Number)id);
+  if (!*result)
+    return 1;
+  lua_pushvalue(L, -2);
+  if ((*result)->error.kind != GN_OK)
+    return 2;
+  lua_pushinteger(L, (lua_Integer)(*result)->status);
+  return 3;
+}
+
 static int engine_walk(lua_State *L) {
   struct gn_engine *e = check_engine(L);
   struct gn_mailbox *m = check_own_mailbox(L, e);
@@ -244,7 +292,8 @@ void gn_lua_engine_open(lua_State *L) {
     {"close", engine_close}, {"is_closed", engine_is_closed},
     {"is_threaded", engine_is_threaded}, {"mailbox_new", engine_mailbox_new},
     {"sequence", engine_sequence}, {"wait", engine_wait},
-    {"submit", engine_submit}, {"walk", engine_walk}, {"poll", engine_poll},
+    {"submit", engine_submit}, {"exchange", engine_exchange},
+    {"walk", engine_walk}, {"poll", engine_poll},
     {"advance", engine_advance}, {"cancel", engine_cancel},
     {"stats", engine_stats}, {NULL, NULL},
   };
