@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include "server.h"
 
+#include <errno.h>
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -181,6 +182,11 @@ static void *accept_all(void *arg) {
   for (;;) {
     int one = 1, fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC);
     struct connection *c;
+    /* A test that takes the descriptors away takes them from here too. */
+    if (fd < 0 && (errno == EMFILE || errno == EINTR)) {
+      poll(NULL, 0, 1);
+      continue;
+    }
     if (fd < 0)
       return NULL;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
