@@ -10,6 +10,8 @@ files["lua/garner"] = { read_globals = { "ngx" } }
 files["lua/garner/compat.lua"] = { std = "max" }
 -- Runs inside nginx only.
 files["spec/simulator"] = { std = "ngx_lua" }
+-- Run by lua5.4 alone.
+files["spec/faults"] = { std = "lua54" }
 files["spec/**/*_spec.lua"] = { std = "min+busted" }
 files["rockspec"] = { std = "rockspec" }
 files["rockspec/*.rockspec"] = { std = "rockspec" }

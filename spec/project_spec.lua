@@ -232,7 +232,7 @@ describe("the files", function()
 
   it("that are commands can be executed", function()
     for _, path in ipairs { "spec/run", ".ci/run", "examples/quickstart", "examples/simulator",
-      "spec/simulator/start" } do
+      "spec/simulator/start", "spec/faults/start" } do
       assert.truthy(lfs.attributes(path, "permissions"):find "x", path)
     end
   end)
