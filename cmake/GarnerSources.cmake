@@ -5,6 +5,7 @@ set(GARNER_CORE_SOURCES
   src/core/alloc.c
   src/core/attempt.c
   src/core/auth.c
+  src/core/body.c
   src/core/buf.c
   src/core/call.c
   src/core/clock.c
@@ -12,6 +13,7 @@ set(GARNER_CORE_SOURCES
   src/core/error.c
   src/core/exchange.c
   src/core/files.c
+  src/core/inflate.c
   src/core/json.c
   src/core/json_pick.c
   src/core/limiter.c

@@ -42,15 +42,16 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg) {
   size_t len = size * count;
   if (!a->body_started) {
     long status = 0;
+    bool good;
     curl_easy_getinfo(a->easy, CURLINFO_RESPONSE_CODE, &status);
-    a->to_file = a->file && status >= 200 && status < 300;
+    good = status >= 200 && status < 300;
     a->body_started = true;
+    if (gn_body_begin(&a->body, a->file && good ? a->file : a->memory,
+                      a->headers, a->deflate, !good, &a->sink_error) != 0)
+      return 0;
   }
   a->received += len;
-  if (gn_sink_write(a->to_file ? a->file : a->memory, data, len,
-                    &a->sink_error) != 0)
-    return 0;
-  return len;
+  return gn_body_write(&a->body, data, len, &a->sink_error) == 0 ? len : 0;
 }
 
 static curl_socket_t on_open(void *arg, curlsocktype purpose,
@@ -110,6 +111,15 @@ static bool request_has(const struct gn_request *r, const char *line) {
   return false;
 }
 
+static bool asks_for_deflate(const struct gn_request *r) {
+  size_t i;
+  for (i = 0; i < r->header_count; i++)
+    if (same_name("Accept-Encoding:", r->headers[i]) &&
+        strcasestr(r->headers[i], "deflate"))
+      return true;
+  return false;
+}
+
 static bool lines_have(const struct gn_attempt *a, const char *line) {
   const struct curl_slist *l;
   for (l = a->lines; l; l = l->next)
@@ -141,7 +151,7 @@ static int add_credential(struct gn_attempt *a,
   return rc;
 }
 
-/* Files come as they are: libcurl does not tell a gzip body that was cut. */
+/* Files come as they are, so that they can be resumed. */
 static bool is_for_file(const struct gn_attempt_plan *plan) {
   return plan->request->download || plan->file;
 }
@@ -289,8 +299,11 @@ uint64_t gn_attempt_setup(const struct gn_attempt_plan *plan) {
 static int set_up(struct gn_attempt *a, const struct gn_attempt_plan *plan,
                   struct gn_error *err) {
   set_conduct(a);
+  /* The header line is libcurl's, the unpacking is not: it takes a gzip body
+   * that was cut for whole. */
   if (!is_for_file(plan))
-    set_text(a, CURLOPT_ACCEPT_ENCODING, "");
+    set_text(a, CURLOPT_ACCEPT_ENCODING, "gzip");
+  set_long(a, CURLOPT_HTTP_CONTENT_DECODING, 0);
   set_tls(a, plan->url);
   return set_proxy(a, plan->url, err);
 }
@@ -308,6 +321,7 @@ int gn_attempt_prepare(struct gn_attempt *a, CURL *easy, uint64_t setup,
   a->check_address = plan->check_address;
   a->own = gn_policy_owns(plan->policy, plan->url);
   a->base = a->own && gn_policy_is_base(plan->policy, plan->url);
+  a->deflate = asks_for_deflate(plan->request);
   gn_buf_reset(a->headers);
   /* One allocation for a usual block; if it fails, so will the first line. */
   gn_buf_reserve(a->headers, USUAL_HEADERS);
@@ -337,12 +351,22 @@ int gn_attempt_prepare(struct gn_attempt *a, CURL *easy, uint64_t setup,
   return 0;
 }
 
+/* A body that ended well for libcurl, but not as its coding says. */
+static CURLcode end_body(struct gn_attempt *a, CURLcode rc) {
+  struct gn_error err;
+  if (rc != CURLE_OK || gn_body_end(&a->body, &err) == 0)
+    return rc;
+  snprintf(a->text, sizeof a->text, "%.200s", err.message);
+  return CURLE_PARTIAL_FILE;
+}
+
 void gn_attempt_outcome(struct gn_attempt *a, CURLcode rc,
                         struct gn_outcome *o) {
   curl_off_t sent_after = 0;
   long connect_code = 0;
   const char *value;
   size_t len;
+  rc = end_body(a, rc);
   memset(o, 0, sizeof *o);
   o->curl_code = (int)rc;
   o->retry_after = -1;
@@ -387,6 +411,7 @@ CURL *gn_attempt_release(struct gn_attempt *a, uint64_t *setup) {
   if (*setup == 0)
     curl_easy_reset(easy);
   curl_slist_free_all(a->lines);
+  gn_body_free(&a->body);
   a->lines = NULL;
   a->easy = NULL;
   return easy;

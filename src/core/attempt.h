@@ -6,6 +6,7 @@
 #ifndef GN_ATTEMPT_H
 #define GN_ATTEMPT_H
 
+#include "body.h"
 #include "policy.h"
 #include "request.h"
 #include "retry.h"
@@ -21,7 +22,8 @@ struct gn_attempt {
   struct gn_policy *policy;         /* borrowed from the exchange */
   size_t header_bytes;              /* all header lines so far, every kind */
   bool body_started;                /* trailers are not headers */
-  bool to_file;                     /* this body goes to the file */
+  bool deflate;                     /* the request asks for that coding */
+  struct gn_body body;              /* on its way to one of the two */
   bool check_address;               /* the server supplied this URL */
   bool blocked;                     /* the address policy said no */
   bool uses_proxy;                  /* sockets lead to a proxy */

@@ -357,14 +357,6 @@ static void retry_or_end(struct gn_exchange *x, const struct gn_outcome *o,
 }
 
 static int check_response(struct gn_exchange *x, struct gn_error *err) {
-  const char *value;
-  size_t len;
-  value = gn_headers_find(&x->result->headers, "Content-Encoding", &len);
-  if ((x->request->download || x->file) && value && len > 0 &&
-      !(len == 8 && strncasecmp(value, "identity", 8) == 0))
-    return gn_error_set(err, GN_PROTOCOL, "encoding",
-                        "a file was sent with a Content-Encoding that was not "
-                        "asked for");
   if ((x->request->download || x->file) && x->result->status == 206)
     return gn_error_set(err, GN_PROTOCOL, "incomplete",
                         "a part was sent where the whole file was asked for");
