@@ -46,6 +46,13 @@ set(GARNER_BINDING_SOURCES
 
 # Relative to lua/.
 set(GARNER_LUA_FILES
+  garner/api.lua
+  garner/api/answer.lua
+  garner/api/arguments.lua
+  garner/api/describe.lua
+  garner/api/pace.lua
+  garner/api/range.lua
+  garner/api/verbs.lua
   garner/arguments.lua
   garner/auth.lua
   garner/blendvision.lua

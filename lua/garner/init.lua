@@ -34,6 +34,7 @@ local PARTS = {
 
 -- Name -> module whose `new` makes one.
 local CONSTRUCTORS = {
+  api = "garner.api",
   client = "garner.client",
   blendvision = "garner.blendvision",
   google_reports = "garner.google_reports",

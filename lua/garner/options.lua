@@ -130,20 +130,23 @@ end
 ---@param given table|nil what the user passed
 ---@param schema table<string, function> name -> rule
 ---@param what string who asks: the start of every message
+---@param word string|nil what one entry is called in messages ("option")
 ---@return table
-function M.check(given, schema, what)
+function M.check(given, schema, what, word)
+  word = word or "option"
   if given == nil then
     given = {}
   end
   if type(given) ~= "table" then
-    errors.misuse(what .. ": options must be a table, got " .. show(given))
+    errors.misuse(("%s: %ss must be a table, got %s"):format(what, word, show(given)))
   end
   local out = {}
   for name, value in pairs(given) do
     local rule = schema[name]
     if not rule then
-      errors.misuse(what .. ": unknown option " .. (type(name) == "string" and show(name)
-        or "[" .. tostring(name) .. "]") .. "; known options: " .. known(schema))
+      errors.misuse(("%s: unknown %s %s; known %ss: %s"):format(what, word,
+        type(name) == "string" and show(name) or "[" .. tostring(name) .. "]", word,
+        known(schema)))
     end
     local good, why = rule(value)
     if good == nil then

@@ -49,7 +49,7 @@ end
 ---@param class table the verbs
 ---@param given table|nil what the caller passed
 ---@param spec table name, base_url (text, or a function of the checked settings), auth, token_env,
----  scope, headers { [name] = { option, env, what } }, options (rules)
+---  needs_token (true), scope, headers { [name] = text, or { option, env, what } }, options (rules)
 ---@return table
 function M.new(class, given, spec)
   if given ~= nil and type(given) ~= "table" then
@@ -58,12 +58,16 @@ function M.new(class, given, spec)
   local copy, headers = {}, {}
   for name, value in pairs(given or {}) do copy[name] = value end
   for name, source in pairs(spec.headers or {}) do
-    headers[name] = needed(spec, copy, source)
-    copy[source.option] = nil
+    if type(source) == "string" then
+      headers[name] = source
+    else
+      headers[name] = needed(spec, copy, source)
+      copy[source.option] = nil
+    end
   end
   local inner = client.new(copy, {
     name = spec.name, base_url = spec.base_url, auth = spec.auth, token_env = spec.token_env,
-    needs_token = true, scope = spec.scope, headers = headers,
+    needs_token = spec.needs_token ~= false, scope = spec.scope, headers = headers,
     options = M.rules(SETTINGS, spec.options or {}),
     rate = spec.rate, burst = spec.burst,
   })

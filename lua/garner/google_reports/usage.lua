@@ -192,12 +192,15 @@ function M.row(raw, date)
     parameters = parameters, kinds = kinds, names = order, raw = raw }
 end
 
----A warning of an answer.
----@param raw table
----@param date string
----@param page number
----@return table
-function M.warning(raw, date, page)
+---One element of `usageReports` as a row; what is no object is none.
+---@param raw any
+---@param ctx table
+---@return table|nil
+function M.each(raw, ctx)
+  return type(raw) == "table" and M.row(raw, ctx.window.date) or nil
+end
+
+local function warning_of(raw, date, page)
   local data = {}
   for _, pair in ipairs(object(present(raw.data))) do
     local key = type(pair) == "table" and present(pair.key)
@@ -206,6 +209,18 @@ function M.warning(raw, date, page)
   local code = present(raw.code)
   return { date = date, page = page, code = code ~= nil and tostring(code) or "",
     message = present(raw.message) or "", data = data, raw = raw }
+end
+
+---The warnings of a page.
+---@param body table
+---@param ctx table
+---@return table[] date, page, code, message, data, raw
+function M.warnings(body, ctx)
+  local out = {}
+  for _, raw in ipairs(object(present(body.warnings))) do
+    if type(raw) == "table" then out[#out + 1] = warning_of(raw, ctx.window.date, ctx.page) end
+  end
+  return out
 end
 
 -- Discovery says the code is "200", the guides show words: with the number
@@ -222,13 +237,12 @@ end
 
 ---What a date's warnings make of it: nil (complete), "not_ready" (may arrive
 ---later) or "failed" (never will arrive, and nothing came).
----@param warnings table[]
----@param count number rows that came
+---@param answer table rows and warnings of all its pages
 ---@return string|nil state
 ---@return garner.Error|nil
-function M.verdict(warnings, count)
+function M.verdict(answer)
   local never, other
-  for _, warning in ipairs(warnings) do
+  for _, warning in ipairs(answer.warnings) do
     local means = meaning(warning)
     if means == "partial" then
       return "not_ready", errors.new { kind = "not_ready", code = warning.code,
@@ -236,7 +250,7 @@ function M.verdict(warnings, count)
     end
     if means == "never" then never = never or warning else other = other or warning end
   end
-  if count > 0 then return nil end
+  if answer.rows[1] then return nil end
   if never then
     return "failed", errors.new { kind = "not_ready", code = never.code, message = never.message,
       retryable = false }

@@ -1,0 +1,243 @@
+-- Owns the shape of an API's description: which fields there are, what each
+-- must be, and messages that name the verb and the field. What passes here
+-- needs no further check. It must not send anything and knows no API.
+
+local api_arguments = require "garner.api.arguments"
+local compat = require "garner.compat"
+local endpoint = require "garner.endpoint"
+local errors = require "garner.errors"
+local options = require "garner.options"
+local pull = require "garner.pull"
+
+local M = {}
+
+local function text_or_function(value)
+  if compat.callable(value) then return value end
+  return options.text(value)
+end
+
+-- A duration, or a function of the caller's arguments that gives one.
+local function duration(value)
+  if compat.callable(value) then return value end
+  return options.duration(value)
+end
+
+local function texts_or_function(value)
+  if compat.callable(value) then return value end
+  for key, text in pairs(type(value) == "table" and value or { 0 }) do
+    if type(key) ~= "number" or type(text) ~= "string" then
+      return nil, "must be a list of texts or a function"
+    end
+  end
+  return value
+end
+
+local function switch(rule)
+  return function(value)
+    if value == false then return { off = true } end
+    return rule(value)
+  end
+end
+
+local function off(value)
+  return type(value) == "table" and value.off
+end
+
+local API = {
+  name = options.text, base_url = text_or_function, auth = switch(options.callable),
+  token_env = options.any, headers = options.table, options = options.table,
+  rate = options.positive, burst = options.positive, scope = options.text,
+  errors = options.callable, verbs = options.table, credentials = options.table,
+}
+
+local VERB = {
+  get = options.text, post = options.text, method = options.text, path = options.text,
+  safe = options.boolean, creates = options.boolean, scope = options.text,
+  title = text_or_function, what = text_or_function, arguments = options.table,
+  query = options.table, body = function(value)
+    if compat.callable(value) then return value end
+    return options.table(value)
+  end,
+  headers = options.table, items = options.text, pages = options.table, window = options.table,
+  rows = options.table, warnings = text_or_function, not_ready = options.callable,
+  errors = options.callable, lag = duration, retention = duration, rate = options.table,
+  notes = texts_or_function, check = options.callable, raw = switch(options.text),
+}
+
+local WINDOW = {
+  kind = options.one_of { "instant", "naive", "date" }, max = duration,
+  edges = options.one_of { "[]", "[)", "(]", "()" }, granularity = options.duration,
+  from = options.text, to = options.text, date = options.text, place =
+    options.one_of { "query", "body" },
+  format = function(value)
+    if compat.callable(value) then return value end
+    return options.one_of { "rfc3339", "epoch", "epoch_ms" }(value)
+  end,
+  zone_name = options.text,
+}
+
+local ROWS = {
+  each = options.callable, all = options.callable, time = text_or_function,
+  key = texts_or_function, identity = options.callable, columns = texts_or_function,
+  record = options.callable, points = options.boolean, sort = options.boolean,
+}
+
+local RATE = { per_second = options.positive, burst = options.positive, when = options.callable }
+
+local function need(map, names, what)
+  for _, name in ipairs(names) do
+    if map[name] == nil then errors.misuse(("%s: the field %s is missing"):format(what, name)) end
+  end
+end
+
+-- Headers of every request: a text, or what the constructor must be given.
+local HEADER = { option = options.text, env = options.text, what = options.text }
+
+local function read_headers(headers, what)
+  local out = {}
+  for name, given in pairs(headers) do
+    local label = ("%s: headers.%s"):format(what, tostring(name))
+    if type(given) == "string" then
+      out[name] = given
+    else
+      out[name] = options.check(given, HEADER, label, "field")
+      need(out[name], { "option", "env", "what" }, label)
+    end
+  end
+  return out
+end
+
+local function read_options(given, api, what)
+  local out = {}
+  for name, value in pairs(given) do
+    local rule, message = api_arguments.rule_of(value)
+    if not rule then errors.misuse(("%s: options.%s %s"):format(what, tostring(name), message)) end
+    out[name] = api_arguments.rule(rule)
+  end
+  for _, verb in pairs(api.verbs) do
+    if type(verb) == "table" and verb.window then out.zone = out.zone or options.text end
+  end
+  return out
+end
+
+-- "get = path" is short for a method and a path.
+local function read_endpoint(verb, what)
+  local given = 0
+  for _, method in ipairs { "get", "post" } do
+    if verb[method] then
+      verb.method, verb.path = method:upper(), verb[method]
+      given = given + 1
+    elseif verb.path and given == 0 then
+      verb.method = verb.method or "GET"
+    end
+  end
+  if given > 1 or not verb.path then
+    errors.misuse(what .. ": give one of get, post, or method and path")
+  end
+  verb.method = verb.method:upper()
+  if verb.safe == nil then verb.safe = verb.method == "GET" and not verb.creates end
+end
+
+local function read_window(verb, what)
+  local window = options.check(verb.window, WINDOW, what .. ": window", "field")
+  window.kind = window.kind or "instant"
+  if window.kind == "date" then
+    if (window.date == nil) == (window.from == nil and window.to == nil) then
+      errors.misuse(what .. ": window: of dates: give date (one day a request), or from and to")
+    end
+  end
+  if not window.date then need(window, { "from", "to" }, what .. ": window") end
+  for _, name in ipairs { "from", "to", "date" } do
+    if window[name] and verb.path:find("{" .. window[name] .. "}", 1, true) then
+      window.in_path = window.in_path or {}
+      window.in_path[name] = true
+    end
+  end
+  window.edges = window.edges or (window.kind == "date" and "[]" or "[)")
+  window.place = window.place or (verb.method == "GET" and "query" or "body")
+  verb.window = window
+end
+
+local function read_arguments(verb, what)
+  local list, rules = {}, {}
+  for name, given in pairs(verb.arguments or {}) do
+    local label = ("%s: arguments.%s"):format(what, tostring(name))
+    if type(name) ~= "string" then errors.misuse(label .. ": the name must be a text") end
+    if pull.RULES[name] or endpoint.CALL_OPTIONS[name] then
+      errors.misuse(label .. ": every verb has an option of this name already")
+    end
+    list[name] = api_arguments.compile(name, given, verb, label)
+    rules[name] = list[name].rule
+  end
+  verb.arguments, verb.rules = list, rules
+  for name in verb.path:gmatch "{([%w_]+)}" do
+    local window = verb.window or {}
+    if not list[name] and name ~= window.from and name ~= window.to and name ~= window.date then
+      errors.misuse(("%s: the path has {%s}, which is no argument and no name of the window")
+        :format(what, name))
+    end
+  end
+end
+
+local function read_verb(name, given, what)
+  what = ("%s: verbs.%s"):format(what, name)
+  if type(given) ~= "table" then
+    errors.misuse(what .. ": must be a table or a function, got " .. options.show(given))
+  end
+  local verb = options.check(given, VERB, what, "field")
+  read_endpoint(verb, what)
+  verb.name = name
+  if verb.window then read_window(verb, what) end
+  read_arguments(verb, what)
+  verb.rows = options.check(verb.rows, ROWS, what .. ": rows", "field")
+  if verb.rows.each and verb.rows.all then
+    errors.misuse(what .. ": rows: give each(item) or all(body), not both")
+  end
+  if verb.pages then
+    if not verb.items then
+      errors.misuse(what .. ": items is missing: the JSON path of a page's list")
+    end
+    if verb.pages.items or not verb.pages.next then
+      errors.misuse(what .. ": pages: next is missing, or items is here and not beside it")
+    end
+  end
+  if verb.rate then
+    verb.rate = options.check(verb.rate, RATE, what .. ": rate", "field")
+    need(verb.rate, { "per_second" }, what .. ": rate")
+  end
+  if not verb.window then
+    for _, field in ipairs { "lag", "retention" } do
+      if verb[field] then errors.misuse(("%s: %s needs a window"):format(what, field)) end
+    end
+  end
+  verb.raw = not off(verb.raw) and (verb.raw or "get_" .. name) or nil
+  return verb
+end
+
+---Checks a description; what is wrong raises at the caller's line.
+---@param given table
+---@return table a copy: its verbs are read, functions are left as they are
+function M.check(given)
+  if type(given) ~= "table" then
+    errors.misuse("garner.api: a table expected, got " .. options.show(given))
+  end
+  local what = "garner.api"
+  if type(given.name) == "string" then what = ("garner.api %q"):format(given.name) end
+  local api = options.check(given, API, what, "field")
+  need(api, { "name", "base_url", "verbs" }, what)
+  if off(api.auth) then api.auth, api.open = nil, true end
+  local verbs = {}
+  for name, verb in pairs(api.verbs) do
+    if type(name) ~= "string" or not name:find "^[%a_][%w_]*$" then
+      errors.misuse(("%s: a verb's name must be a Lua name, got %s"):format(what,
+        options.show(name)))
+    end
+    verbs[name] = compat.callable(verb) and verb or read_verb(name, verb, what)
+  end
+  api.verbs = verbs
+  api.headers = read_headers(api.headers or {}, what)
+  api.options = read_options(api.options or {}, api, what)
+  return api
+end
+
+return M
