@@ -20,6 +20,8 @@ set(GARNER_CORE_SOURCES
   src/core/mailbox.c
   src/core/pager.c
   src/core/policy.c
+  src/core/poll_round.c
+  src/core/poll_rules.c
   src/core/poller.c
   src/core/process.c
   src/core/request.c

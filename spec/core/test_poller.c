@@ -94,6 +94,7 @@ static struct gn_poller_rules *rules(size_t items, bool batches) {
   r->factor = 1.5;
   r->cap = 0.05;
   r->timeout = 15;
+  r->grace = 10;
   return r;
 }
 
@@ -121,6 +122,8 @@ struct seen {
   char state[MOST][16];    /* of each report's event */
   char element[MOST][256]; /* its body */
   unsigned reports;        /* how many came */
+  char noticed[MOST][16];  /* the state of each notice's event */
+  unsigned notices;        /* how many came */
   unsigned polls;          /* what the last progress said */
   struct gn_error end;     /* of the done event */
 };
@@ -140,6 +143,10 @@ static void collect(struct rig *g, uint64_t id, struct seen *s) {
       snprintf(s->element[n], sizeof s->element[n], "%s",
                gn_result_body(r, &len));
       s->reports++;
+    } else if (event->type == GN_EVENT_NOTICE) {
+      snprintf(s->noticed[strtoul(r->id + 1, NULL, 10)],
+               sizeof s->noticed[0], "%s", r->state);
+      s->notices++;
     } else if (event->type == GN_EVENT_PROGRESS) {
       s->polls = event->polls;
       assert_int_equal(event->finished, s->reports);
@@ -232,8 +239,8 @@ static void test_deadline(void **state) {
   static const char *const texts[] = {OK, RUN, ODD, "\"status\":\"OK\"",
                                       "\"status\":\"OK\",\"uri\":\"\"",
                                       "\"x\":1"};
-  static const char *const states[] = {"done", "running", "unknown", "unknown",
-                                       "unknown", "unknown"};
+  static const char *const states[] = {"done", "running", "unknown", "no_uri",
+                                       "no_uri", "unknown"};
   struct rig *g = *state;
   struct gn_poller_rules *r = rules(6, true);
   int64_t start = gn_now_ms();
@@ -253,7 +260,9 @@ static void test_deadline(void **state) {
     snprintf(want, sizeof want, "{\"id\":\"r%u\",%s}", i, texts[i]);
     assert_string_equal(s.state[i], states[i]);
     assert_string_equal(s.element[i], want);
+    assert_string_equal(s.noticed[i], i < 2 ? "" : states[i]);
   }
+  assert_int_equal(s.notices, 4);
   assert_true(server_hits(g->server, "/poll") > 3);
 }
 
@@ -329,22 +338,83 @@ static void test_retry_after(void **state) {
   assert_in_range(gn_now_ms() - start, 1999, 6000);
 }
 
-/* 404 for a batch: each is then asked for alone, and one stays unknown. */
+/* How many of the first requests asked for several ids. */
+static unsigned batches_of(struct rig *g, unsigned hits) {
+  unsigned i, n = 0;
+  for (i = 0; i < hits; i++)
+    n += strstr(server_request(g->server, i)->body, "},{") != NULL;
+  return n;
+}
+
+/* 404 for a batch: it is halved until the culprit is known; the others go on
+ * in batches. */
 static void test_not_found(void **state) {
   struct rig *g = *state;
-  struct gn_poller_rules *r = rules(5, true);
+  struct gn_poller_rules *r = rules(32, true);
+  struct jobs j;
+  struct seen s;
+  unsigned hits;
+  int i;
+  fill(&j, OK);
+  j.status[2] = NULL;
+  j.ready_after = 12;
+  r->timeout = 1;
+  collect(g, poll_jobs(g, &j, r), &s);
+  rig_error_is(&s.end, GN_OK, NULL);
+  assert_int_equal(s.reports, 32);
+  for (i = 0; i < 32; i++)
+    assert_string_equal(s.state[i], i == 2 ? "not_found" : "done");
+  assert_string_equal(s.element[2], "null");
+  hits = server_hits(g->server, "/poll");
+  assert_in_range(hits, 13, 100);
+  /* 1 + 4 x 2 of them find it, then there is one in each round. */
+  assert_in_range(batches_of(g, hits), 1 + 2 * 4 + 1, 1 + 2 * 4 + 2);
+}
+
+/* After the time that a new job may need to be known, at once. */
+static void test_not_found_without_grace(void **state) {
+  struct rig *g = *state;
+  struct gn_poller_rules *r = rules(4, true);
+  struct jobs j;
+  struct seen s;
+  fill(&j, NULL);
+  r->grace = 0;
+  collect(g, poll_jobs(g, &j, r), &s);
+  rig_error_is(&s.end, GN_OK, NULL);
+  assert_int_equal(s.reports, 4);
+  assert_string_equal(s.state[3], "not_found");
+  assert_int_equal(server_hits(g->server, "/poll"), 7);
+}
+
+/* One look: everything is told as it is, nothing is waited for. */
+static void test_once(void **state) {
+  static const char *const states[] = {"done", "running", "unknown", "no_uri",
+                                       "unknown", "failed"};
+  struct rig *g = *state;
+  struct gn_poller_rules *r = rules(6, true);
   struct jobs j;
   struct seen s;
   int i;
   fill(&j, OK);
-  j.status[2] = NULL;
-  r->timeout = 2;
+  j.status[1] = RUN;
+  j.status[2] = ODD;
+  j.status[3] = "\"status\":\"OK\"";
+  j.status[4] = NULL;
+  j.status[5] = BAD;
+  r->once = true;
+  r->first = 0;
   collect(g, poll_jobs(g, &j, r), &s);
   rig_error_is(&s.end, GN_OK, NULL);
-  assert_int_equal(s.reports, 5);
-  for (i = 0; i < 5; i++)
-    assert_string_equal(s.state[i], i == 2 ? "not_found" : "done");
-  assert_string_equal(s.element[2], "null");
+  assert_int_equal(s.reports, 6);
+  for (i = 0; i < 6; i++)
+    assert_string_equal(s.state[i], states[i]);
+  j.transient = 1;
+  j.transient_status = 503;
+  j.headers = "Connection: close\r\n";
+  r = rules(1, true);
+  r->once = true;
+  collect(g, poll_jobs(g, &j, r), &s);
+  rig_error_is(&s.end, GN_SERVER, NULL);
 }
 
 static void text(struct server_request *r, void *arg) {
@@ -362,6 +432,48 @@ static void test_bad_answers(void **state) {
             &s);
     rig_error_is(&s.end, GN_PROTOCOL, NULL);
   }
+}
+
+/* Two answers that nobody can read, or about another job, then good ones. */
+static void odd_then_good(struct server_request *r, void *arg) {
+  bool early = server_hits(r->server, "/poll") <= 2;
+  server_answer(r, 200, NULL, early ? arg : "{\"id\":\"r0\"," OK "}");
+}
+
+static void test_unreadable_now_and_then(void **state) {
+  static const char *const texts[] = {"<html>", "[]",
+                                      "{\"id\":\"r7\"," OK "}"};
+  struct rig *g = *state;
+  size_t i;
+  for (i = 0; i < sizeof texts / sizeof *texts; i++) {
+    struct seen s;
+    collect(g, poll_with(g, odd_then_good, (void *)(size_t)texts[i],
+                         rules(1, false)), &s);
+    rig_error_is(&s.end, GN_OK, NULL);
+    assert_string_equal(s.state[0], "done");
+    assert_int_equal(server_hits(g->server, "/poll"), 3);
+  }
+}
+
+/* What nobody documented is told once, however often it comes. */
+static void odd_twice(struct server_request *r, void *arg) {
+  static const char *const rows[] = {ODD, ODD, "\"status\":\"ODDER\"", ODD,
+                                     "\"status\":\"OK\",\"uri\":null", OK};
+  unsigned hits = server_hits(r->server, "/poll");
+  char one[128];
+  (void)arg;
+  snprintf(one, sizeof one, "{%s}", rows[hits < 6 ? hits - 1 : 5]);
+  server_answer(r, 200, NULL, one);
+}
+
+static void test_notices(void **state) {
+  struct rig *g = *state;
+  struct seen s;
+  collect(g, poll_with(g, odd_twice, NULL, rules(1, false)), &s);
+  rig_error_is(&s.end, GN_OK, NULL);
+  assert_int_equal(s.notices, 4);
+  assert_string_equal(s.noticed[0], "no_uri");
+  assert_string_equal(s.state[0], "done");
 }
 
 static void test_cancel(void **state) {
@@ -396,8 +508,10 @@ int main(void) {
     BOTH(test_batches), BOTH(test_singles), BOTH(test_rounds),
     BOTH(test_deadline), BOTH(test_deadline_on_wire),
     BOTH(test_failures_that_pass), BOTH(test_failures_that_stay),
-    BOTH(test_retry_after), BOTH(test_not_found), BOTH(test_bad_answers),
-    BOTH(test_cancel), BOTH(test_no_tight_loop),
+    BOTH(test_retry_after), BOTH(test_not_found),
+    BOTH(test_not_found_without_grace), BOTH(test_once),
+    BOTH(test_bad_answers), BOTH(test_unreadable_now_and_then),
+    BOTH(test_notices), BOTH(test_cancel), BOTH(test_no_tight_loop),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,7 +16,8 @@ enum gn_event_type {
   GN_EVENT_DONE,    /* the last one of an id; result may be NULL: all well */
   GN_EVENT_PAGE,    /* a good page of a walk */
   GN_EVENT_REPORT,  /* a polled report that ended */
-  GN_EVENT_PROGRESS /* how far a poll is */
+  GN_EVENT_PROGRESS, /* how far a poll is */
+  GN_EVENT_NOTICE   /* a polled report is in an odd state and polled on */
 };
 
 struct gn_event {

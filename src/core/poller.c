@@ -7,7 +7,7 @@
 #include "alloc.h"
 #include "clock.h"
 #include "exchange.h"
-#include "json.h"
+#include "poll_round.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -15,14 +15,14 @@
 #define REQUESTS_AT_ONCE 8
 /* Whatever the rules say, a server is not asked in a tight loop. */
 #define SHORTEST_WAIT 0.01
-/* A job may take a moment to be known everywhere after its creation. */
-#define GRACE_SECONDS 10.0
+/* So many rounds in a row with an answer that nobody can read are no accident
+ * of a proxy on the way. */
+#define UNREADABLE_ROUNDS 3
 
 struct query {
   struct poller *poller;         /* whose it is */
   struct gn_exchange *exchange;  /* the request, or NULL */
-  size_t *asked;                 /* indices of the items it asks for */
-  size_t asked_count;            /* how many */
+  struct gn_poll_batch asked;    /* what it asks for */
 };
 
 struct poller {
@@ -30,9 +30,8 @@ struct poller {
   struct gn_request *request;      /* the template */
   struct gn_poller_rules *rules;   /* owned */
   struct query queries[REQUESTS_AT_ONCE]; /* those on their way */
-  size_t *asked;                   /* room for the indices of all queries */
+  struct gn_poll_round round;      /* what is asked for together */
   size_t in_flight;                /* how many queries are on their way */
-  size_t next_item;                /* where this round goes on */
   size_t finished;                 /* items that ended */
   unsigned polls;                  /* requests made */
   double wait;                     /* seconds before the next round */
@@ -41,47 +40,10 @@ struct poller {
   struct gn_timer timer;           /* the next round, or the deadline */
   int64_t deadline;                /* monotonic milliseconds */
   struct gn_result *failure;       /* of the last look, if that failed */
+  bool unreadable;                 /* an answer of this round was */
+  unsigned unreadable_rounds;      /* so many in a row */
   bool ending;                     /* no further queries */
 };
-
-struct gn_poller_rules *gn_poller_rules_new(size_t items, size_t states) {
-  struct gn_poller_rules *r = gn_alloc_zero(sizeof *r);
-  if (!r)
-    return NULL;
-  r->items = gn_alloc_zero(items * sizeof *r->items);
-  r->states = gn_alloc_zero(states * sizeof *r->states);
-  r->item_count = items;
-  r->state_count = states;
-  if (!r->items || !r->states) {
-    r->item_count = r->state_count = 0;
-    gn_poller_rules_free(r);
-    return NULL;
-  }
-  return r;
-}
-
-void gn_poller_rules_free(struct gn_poller_rules *r) {
-  size_t i;
-  if (!r)
-    return;
-  for (i = 0; i < r->item_count; i++) {
-    gn_free(r->items[i].id);
-    gn_free(r->items[i].fragment);
-    gn_free(r->items[i].last);
-  }
-  for (i = 0; i < r->state_count; i++)
-    gn_free(r->states[i].status);
-  gn_free(r->items);
-  gn_free(r->states);
-  gn_free(r->prefix);
-  gn_free(r->suffix);
-  gn_free(r->query);
-  gn_free(r->list);
-  gn_free(r->id);
-  gn_free(r->status);
-  gn_free(r->uri);
-  gn_free(r);
-}
 
 static void drop_queries(struct poller *p) {
   size_t i;
@@ -103,8 +65,9 @@ static void fail(struct poller *p, struct gn_result *result,
   gn_work_fail(&p->work, result, err);
 }
 
-static int post_report(struct poller *p, const struct gn_poll_item *item,
-                       const char *state, const char *text, size_t len) {
+static int post(struct poller *p, enum gn_event_type type,
+                const struct gn_poll_item *item, const char *state,
+                const char *text, size_t len) {
   struct gn_result *result = gn_result_new();
   struct gn_error err;
   if (!result)
@@ -118,21 +81,26 @@ static int post_report(struct poller *p, const struct gn_poll_item *item,
     gn_result_free(result);
     return -1;
   }
-  return gn_work_post(&p->work, GN_EVENT_REPORT, result);
+  return gn_work_post(&p->work, type, result);
+}
+
+/* What is known of those that did not end. */
+static int post_unfinished(struct poller *p) {
+  size_t i;
+  for (i = 0; i < p->rules->item_count; i++) {
+    const struct gn_poll_item *item = &p->rules->items[i];
+    if (!item->finished &&
+        post(p, GN_EVENT_REPORT, item, *item->state ? item->state : "unknown",
+             item->last ? item->last : "null",
+             item->last ? item->last_len : 4) != 0)
+      return -1;
+  }
+  return 0;
 }
 
 static void end_by_deadline(struct poller *p) {
   struct gn_result *failure = p->failure;
   struct gn_error err;
-  size_t i;
-  int rc = 0;
-  for (i = 0; i < p->rules->item_count && rc == 0; i++) {
-    struct gn_poll_item *item = &p->rules->items[i];
-    if (!item->finished)
-      rc = post_report(p, item, item->known ? "running" : "unknown",
-                       item->last ? item->last : "null",
-                       item->last ? item->last_len : 4);
-  }
   gn_error_clear(&err);
   gn_error_set(&err, GN_TIMEOUT, "job",
                "%zu of %zu reports did not end within %.0f s%s%s",
@@ -140,8 +108,27 @@ static void end_by_deadline(struct poller *p) {
                p->rules->timeout,
                failure ? "; the last look failed: " : "",
                failure ? failure->error.message : "");
-  if (rc != 0)
+  if (post_unfinished(p) != 0)
     gn_error_memory(&err);
+  p->failure = NULL;
+  fail(p, failure, &err);
+}
+
+/* One look was all that was wanted. */
+static void end_by_look(struct poller *p) {
+  struct gn_error err;
+  if (post_unfinished(p) != 0) {
+    gn_error_memory(&err);
+    fail(p, NULL, &err);
+    return;
+  }
+  drop_queries(p);
+  gn_work_finish(&p->work, NULL);
+}
+
+static void end_unreadable(struct poller *p) {
+  struct gn_result *failure = p->failure;
+  struct gn_error err = failure->error;
   p->failure = NULL;
   fail(p, failure, &err);
 }
@@ -165,9 +152,14 @@ static void end_round(struct poller *p) {
   const struct gn_poller_rules *rules = p->rules;
   double jitter = gn_random_next(gn_engine_random(p->work.engine));
   int64_t when;
-  if (p->finished == rules->item_count) {
-    drop_queries(p);
-    gn_work_finish(&p->work, NULL);
+  if (p->finished == rules->item_count || (rules->once && p->polls > 0)) {
+    end_by_look(p);
+    return;
+  }
+  p->unreadable_rounds = p->unreadable ? p->unreadable_rounds + 1 : 0;
+  p->unreadable = false;
+  if (p->unreadable_rounds == UNREADABLE_ROUNDS) {
+    end_unreadable(p);
     return;
   }
   when = gn_now_ms() + (int64_t)(p->wait * (0.8 + 0.2 * jitter) * 1000);
@@ -189,55 +181,50 @@ static void heed_retry_after(struct poller *p, const struct gn_result *result) {
     p->not_before = gn_now_ms() + wait;
 }
 
-static const char *state_of(const struct gn_poller_rules *rules,
-                            const struct gn_json_slice *status) {
-  size_t i;
-  for (i = 0; i < rules->state_count; i++)
-    if (gn_json_equals(status, rules->states[i].status))
-      return rules->states[i].state;
-  return "unknown";
-}
-
-static int keep(struct gn_poll_item *item,
-                const struct gn_json_slice *element) {
-  char *copy = gn_strndup(element->text, element->len);
-  if (!copy)
-    return -1;
-  gn_free(item->last);
-  item->last = copy;
-  item->last_len = element->len;
-  return 0;
-}
-
 /* What one element says of one item. */
 static int judge(struct poller *p, struct gn_poll_item *item,
                  const struct gn_json_slice *element,
                  const struct gn_json_slice *status,
                  const struct gn_json_slice *uri) {
-  const char *state = state_of(p->rules, status);
-  bool has_uri = !p->rules->uri ||
-                 (uri->type == GN_JSON_STRING && uri->len > 2);
-  item->known = strcmp(state, "unknown") != 0;
-  if (strcmp(state, "failed") != 0 &&
-      (strcmp(state, "done") != 0 || !has_uri)) {
-    if (strcmp(state, "done") == 0)
-      item->known = false;
-    return keep(item, element);
+  const char *state = gn_poll_state(p->rules, status, uri);
+  bool odd;
+  item->alone = false;
+  if (gn_poll_ended(state)) {
+    item->finished = true;
+    p->finished++;
+    return post(p, GN_EVENT_REPORT, item, state, element->text, element->len);
   }
-  item->finished = true;
-  p->finished++;
-  return post_report(p, item, state, element->text, element->len);
+  if (gn_poll_item_keep(item, state, element, status, &odd) != 0)
+    return -1;
+  return odd ? post(p, GN_EVENT_NOTICE, item, state, element->text,
+                    element->len) : 0;
 }
 
 static struct gn_poll_item *find(struct poller *p, const struct query *q,
                                  const struct gn_json_slice *id) {
   size_t i;
-  for (i = 0; i < q->asked_count; i++) {
-    struct gn_poll_item *item = &p->rules->items[q->asked[i]];
+  for (i = 0; i < q->asked.count; i++) {
+    struct gn_poll_item *item = &p->rules->items[q->asked.items[i]];
     if (!item->finished && gn_json_equals(id, item->id))
       return item;
   }
   return NULL;
+}
+
+/* The item that an element is about, by its id. Where only one was asked for,
+ * an answer may do without; one about another is none. */
+static int item_of(struct poller *p, const struct query *q,
+                   const struct gn_json_slice *id, struct gn_poll_item **item,
+                   struct gn_error *err) {
+  *item = find(p, q, id);
+  if (*item || !p->rules->query)
+    return 0;
+  if (id->type != GN_JSON_ABSENT && id->type != GN_JSON_NULL)
+    return gn_error_set(err, GN_PROTOCOL, "id",
+                        "the answer is about another job than the one asked "
+                        "for");
+  *item = &p->rules->items[q->asked.items[0]];
+  return 0;
 }
 
 static int read_element(struct poller *p, const struct query *q,
@@ -249,10 +236,9 @@ static int read_element(struct poller *p, const struct query *q,
   paths[0] = p->rules->status;
   paths[1] = p->rules->uri ? p->rules->uri : p->rules->status;
   paths[2] = p->rules->id;
-  if (gn_json_pick(element->text, element->len, paths, 3, found, err) != 0)
+  if (gn_json_pick(element->text, element->len, paths, 3, found, err) != 0 ||
+      item_of(p, q, &found[2], &item, err) != 0)
     return -1;
-  item = p->rules->query ? &p->rules->items[q->asked[0]]
-                         : find(p, q, &found[2]);
   if (!item || item->finished)
     return 0;
   if (judge(p, item, element, &found[0], &found[1]) != 0)
@@ -292,22 +278,34 @@ static bool may_pass(const struct gn_error *e) {
          (e->kind == GN_PROTOCOL && strcmp(e->code, "incomplete") == 0);
 }
 
-/* 404 says nothing about which id of a batch is meant: each is asked for by
- * itself from then on. 0: handled. */
+/* 404 says nothing about which id of a batch is meant: its halves are asked
+ * for until the culprit is, by itself. */
 static int not_found(struct poller *p, const struct query *q) {
-  size_t i;
-  if (q->asked_count > 1) {
-    for (i = 0; i < q->asked_count; i++)
-      p->rules->items[q->asked[i]].alone = true;
+  struct gn_poll_item *item = &p->rules->items[q->asked.items[0]];
+  double age = gn_now() - p->started;
+  if (q->asked.count > 1) {
+    gn_poll_round_split(&p->round, &q->asked);
     return 0;
   }
-  if (gn_now() - p->started < GRACE_SECONDS &&
-      gn_now() - p->started < p->rules->timeout / 2)
+  item->alone = true;
+  if (age < p->rules->grace && age < p->rules->timeout / 2)
     return 0;
-  p->rules->items[q->asked[0]].finished = true;
+  item->finished = true;
   p->finished++;
-  return post_report(p, &p->rules->items[q->asked[0]], "not_found", "null",
-                     4);
+  return post(p, GN_EVENT_REPORT, item, "not_found", "null", 4);
+}
+
+/* Takes the result. True if the poll goes on: the failure may pass. */
+static bool survives(struct poller *p, struct gn_result *result,
+                     const struct gn_error *err, bool unreadable) {
+  if (p->rules->once || !(unreadable || may_pass(err)))
+    return false;
+  p->unreadable = p->unreadable || unreadable;
+  heed_retry_after(p, result);
+  gn_result_free(p->failure);
+  p->failure = result;
+  p->failure->error = *err;
+  return true;
 }
 
 static void fill_round(struct poller *p);
@@ -317,7 +315,7 @@ static void on_answer(struct gn_exchange *x) {
   struct poller *p = q->poller;
   struct gn_result *result;
   struct gn_error err;
-  int rc = 0;
+  bool answered;
   if (p->ending)
     return;
   result = gn_exchange_take_result(x);
@@ -325,25 +323,21 @@ static void on_answer(struct gn_exchange *x) {
   q->exchange = NULL;
   p->in_flight--;
   err = result->error;
+  answered = err.kind == GN_OK;
+  if (answered)
+    read_answer(p, q, result, &err);
+  else if (err.kind == GN_NOT_FOUND)
+    err.kind = not_found(p, q) == 0 ? GN_OK : GN_MEMORY;
   if (err.kind == GN_OK) {
-    gn_result_free(p->failure);
-    p->failure = NULL;
-    rc = read_answer(p, q, result, &err);
-  } else if (err.kind == GN_NOT_FOUND) {
-    rc = not_found(p, q) == 0 ? 0 : gn_error_memory(&err);
-  } else if (!may_pass(&err)) {
-    rc = -1;
-  }
-  if (rc != 0) {
+    if (answered && !p->unreadable) {
+      gn_result_free(p->failure);
+      p->failure = NULL;
+    }
+    gn_result_free(result);
+  } else if (!survives(p, result, &err,
+                       answered && err.kind == GN_PROTOCOL)) {
     fail(p, result, &err);
     return;
-  }
-  if (may_pass(&err)) {
-    heed_retry_after(p, result);
-    gn_result_free(p->failure);
-    p->failure = result;
-  } else {
-    gn_result_free(result);
   }
   fill_round(p);
 }
@@ -356,12 +350,12 @@ static int body_of(struct poller *p, const struct query *q,
   int rc;
   gn_buf_init(&body, p->work.policy->max_body);
   status = gn_buf_append_text(&body, p->rules->prefix);
-  for (i = 0; i < q->asked_count && status == GN_BUF_OK; i++) {
+  for (i = 0; i < q->asked.count && status == GN_BUF_OK; i++) {
     if (i > 0)
       status = gn_buf_append_text(&body, ",");
     if (status == GN_BUF_OK)
       status = gn_buf_append_text(&body,
-                                  p->rules->items[q->asked[i]].fragment);
+                                  p->rules->items[q->asked.items[i]].fragment);
   }
   if (status == GN_BUF_OK)
     status = gn_buf_append_text(&body, p->rules->suffix);
@@ -378,7 +372,7 @@ static int ask(struct poller *p, struct query *q, struct gn_error *err) {
   if (!r)
     return -1;
   if (p->rules->query) {
-    const char *id = p->rules->items[q->asked[0]].id;
+    const char *id = p->rules->items[q->asked.items[0]].id;
     if (gn_url_with_query(r->url, p->rules->query, id, strlen(id), &url,
                           err) == 0)
       rc = gn_request_set_url(r, url, err);
@@ -395,27 +389,6 @@ static int ask(struct poller *p, struct query *q, struct gn_error *err) {
   return q->exchange ? 0 : -1;
 }
 
-/* Chooses what the next query asks for; 0: this round has asked for all. */
-static size_t choose(struct poller *p, struct query *q) {
-  const struct gn_poller_rules *rules = p->rules;
-  size_t most = rules->query ? 1 : rules->batch;
-  q->asked_count = 0;
-  for (; p->next_item < rules->item_count && q->asked_count < most;
-       p->next_item++) {
-    const struct gn_poll_item *item = &rules->items[p->next_item];
-    if (item->finished)
-      continue;
-    if (item->alone && q->asked_count > 0)
-      break;
-    q->asked[q->asked_count++] = p->next_item;
-    if (item->alone) {
-      p->next_item++;
-      break;
-    }
-  }
-  return q->asked_count;
-}
-
 static void fill_round(struct poller *p) {
   struct gn_error err;
   size_t i;
@@ -424,7 +397,7 @@ static void fill_round(struct poller *p) {
     struct query *q = &p->queries[i];
     if (q->exchange)
       continue;
-    if (choose(p, q) == 0)
+    if (!gn_poll_round_next(&p->round, &q->asked))
       break;
     if (ask(p, q, &err) != 0) {
       fail(p, NULL, &err);
@@ -447,7 +420,7 @@ static void fill_round(struct poller *p) {
 }
 
 static void next_round(struct poller *p) {
-  p->next_item = 0;
+  gn_poll_round_begin(&p->round, p->rules);
   wake_at(p, p->deadline);
   fill_round(p);
 }
@@ -472,7 +445,7 @@ static void poller_destroy(struct gn_work *w) {
   drop_queries(p);
   gn_request_free(p->request);
   gn_poller_rules_free(p->rules);
-  gn_free(p->asked);
+  gn_poll_round_free(&p->round);
   gn_result_free(p->failure);
   gn_work_release(w);
   gn_free(p);
@@ -487,26 +460,19 @@ struct gn_work *gn_poller_new(struct gn_engine *e, struct gn_mailbox *m,
                               struct gn_poller_rules *rules,
                               struct gn_error *err) {
   struct poller *w = gn_alloc_zero(sizeof *w);
-  size_t i, most = rules->batch ? rules->batch : 1;
-  if (most > rules->item_count)
-    most = rules->item_count;
-  if (w)
-    w->asked = gn_alloc_zero(REQUESTS_AT_ONCE * most * sizeof *w->asked);
-  if (!w || !w->asked ||
+  size_t i;
+  if (!w || gn_poll_round_init(&w->round, rules->item_count) != 0 ||
       gn_work_init(&w->work, &poller_ops, e, m, p, true, err) != 0) {
     if (w)
-      gn_free(w->asked);
+      gn_poll_round_free(&w->round);
     gn_free(w);
     gn_request_free(r);
     gn_poller_rules_free(rules);
     gn_error_memory(err);
     return NULL;
   }
-  for (i = 0; i < REQUESTS_AT_ONCE; i++) {
+  for (i = 0; i < REQUESTS_AT_ONCE; i++)
     w->queries[i].poller = w;
-    w->queries[i].asked = w->asked + i * most;
-  }
-  rules->batch = most;
   /* Answers are read, not kept: a file would outlive the query it is for. */
   gn_free(r->file);
   r->file = NULL;

@@ -226,7 +226,7 @@ static int engine_stats(lua_State *L) {
 }
 
 static const char *const event_names[] = {
-  "done", "page", "report", "progress",
+  "done", "page", "report", "progress", "notice",
 };
 
 static void push_progress(lua_State *L, const struct gn_event *event) {

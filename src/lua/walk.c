@@ -132,6 +132,8 @@ static void read_poll_rules(lua_State *L, int arg, struct gn_poller_rules *r) {
   r->factor = gn_lua_number(L, arg, "factor", 1.5);
   r->cap = gn_lua_number(L, arg, "cap", 20);
   r->timeout = gn_lua_number(L, arg, "timeout", 1800);
+  r->grace = gn_lua_number(L, arg, "grace", 10);
+  r->once = gn_lua_flag(L, arg, "once", false);
   if (r->batch < 1 || r->factor < 1 || r->timeout <= 0)
     luaL_error(L, "rules 'batch', 'factor' or 'timeout' are out of range");
 }
