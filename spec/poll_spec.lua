@@ -140,6 +140,41 @@ describe("client:poll", function()
     assert.truthy(uri ~= "" and uri)
   end)
 
+  it("says once what state nobody described, and goes on", function()
+    local logged, noticed = {}, {}
+    local other = clients.client { token = scope.token, headers = { ["x-bv-org-id"] = "sim-org" },
+      log = function(_, event) logged[#logged + 1] = event end }
+    local function notice(_, state, element, status)
+      noticed[#noticed + 1] = state .. " " .. element.status .. " " .. status
+    end
+    assert(other:poll(spec(create("oddstatus-1", 3), { on_notice = notice }), function() end))
+    assert.same({ "unknown_status" }, logged)
+    assert.equal(3, #noticed)
+    assert.equal("unknown EVENT_REPORT_STATUS_ARCHIVING EVENT_REPORT_STATUS_ARCHIVING", noticed[1])
+    assert(other:poll(spec(create("lateuri-1"), { on_notice = notice }), function() end))
+    assert.same({ "unknown_status", "no_uri" }, logged)
+    assert.truthy(noticed[4]:find("no_uri", 1, true))
+  end)
+
+  it("looks once, whatever each is, if asked to", function()
+    local ids = create("event-1", 2)
+    ids[3] = { id = "nobody", json = { id = "nobody", dimension_with_condition = CONDITION } }
+    local got = {}
+    local function look(more)
+      more.once = true
+      return api:poll(spec(ids, more), function(id, state) got[id] = state end)
+    end
+    assert(look {})
+    assert.same({ [ids[1].id] = "running", [ids[2].id] = "running", nobody = "unknown" }, got)
+    scope:settings { polls_until_ready = 0 }
+    assert(look { grace = 0 })
+    assert.same({ [ids[1].id] = "done", [ids[2].id] = "done", nobody = "not_found" }, got)
+    scope:fault { path = "batch%-get", status = 503, body = { message = "down" } }
+    local ok, err = look { attempts = 1 }
+    assert.is_nil(ok)
+    assert.equal("server", err.kind)
+  end)
+
   it("tells how far it is", function()
     local seen = {}
     assert(api:poll(spec(create("event-1", 2), {

@@ -1,6 +1,7 @@
 -- Owns: waiting for many jobs with shared requests: templates for the core's poller,
 -- its events for the caller. Must not: know any API or make jobs.
 
+local arguments = require "garner.arguments"
 local client = require "garner.client"
 local compat = require "garner.compat"
 local core = require "garner.core"
@@ -26,9 +27,10 @@ local SCHEMA = request.extend {
   ids = options.table, items = options.text, id = options.text, status = options.text,
   uri = options.text, request_timeout = options.duration, states = states,
   batch = options.integer(1, 10000),
-  body_key = options.text, query_key = options.text, first = options.duration,
+  body_key = options.text, query_key = options.text, first = arguments.lag,
   factor = options.factor, cap = options.duration, timeout = options.duration,
-  on_progress = options.callable, handle = options.table,
+  grace = arguments.lag, once = options.boolean,
+  on_progress = options.callable, on_notice = options.callable, handle = options.table,
 }
 -- The bodies are made here, their answers read here, and asking is safe.
 for _, name in ipairs { "json", "form", "body", "file", "safe", "creates" } do
@@ -65,7 +67,8 @@ local function rules_of(spec, codec)
   local rules = {
     ids = fragments(spec, codec), items = spec.items, id = spec.id, status = spec.status,
     uri = spec.uri, states = spec.states, batch = spec.batch, query = spec.query_key,
-    first = spec.first, factor = spec.factor, cap = spec.cap, timeout = spec.timeout or 1800,
+    first = spec.once and 0 or spec.first, factor = spec.factor, cap = spec.cap,
+    timeout = spec.timeout or 1800, grace = spec.grace, once = spec.once,
   }
   if spec.body_key then
     rules.prefix = "{" .. request.encode(spec.body_key, nil, WHAT) .. ":["
@@ -91,18 +94,33 @@ local function call(op, fn, ...)
   end
 end
 
-local function on_report_event(p, op, result)
+local ENDS = { done = true, failed = true, not_found = true }
+
+-- A status that nobody described is worth one word, however many jobs are in it.
+-- (Without an element nothing was ever heard of the job.)
+local function warn_once(p, id, state, element, status)
+  local odd = state == "unknown" and "unknown_status" or state == "no_uri" and "no_uri"
+  local key = tostring(odd) .. (status or "")
+  if odd and type(element) == "table" and not p.warned[key] then
+    p.warned[key] = true
+    p.state.log(odd == "no_uri" and "info" or "warn", odd, { id = id, status = status or "none" })
+  end
+end
+
+local function on_report_event(p, op, result, event)
   local element = result:json()
   local id, state = result:id(), result:state()
   local status = status_text(element, p.spec.status)
-  if state == "done" or state == "failed" then
+  if ENDS[state] then
     p.left[id] = nil
-  elseif state == "unknown" and type(element) == "table" and not p.warned[status or ""] then
-    -- (Without an element nothing was ever heard of the job.)
-    p.warned[status or ""] = true
-    p.state.log("warn", "unknown_status", { id = id, status = status or "none" })
+  else
+    warn_once(p, id, state, element, status)
   end
-  call(op, p.on_report, id, state, element, status)
+  if event == "report" then
+    call(op, p.on_report, id, state, element, status)
+  elseif p.spec.on_notice then
+    call(op, p.spec.on_notice, id, state, element, status)
+  end
 end
 
 -- The rules for what is left, in what is left of the time.
@@ -137,8 +155,8 @@ local function run(p)
   end
   while true do
     local event, value = op:next()
-    if event == "report" then
-      on_report_event(p, op, value)
+    if event == "report" or event == "notice" then
+      on_report_event(p, op, value, event)
     elseif event == "progress" then
       if p.spec.on_progress then
         call(op, p.spec.on_progress, value)
@@ -158,10 +176,14 @@ end
 --- what one id is in the body }; `body_key` (many ids in one POST: { body_key: [...] }, at most
 --- `batch`, 100) or `query_key` (one GET per id); JSON paths `items`, `id`, `status`, `uri`;
 --- `states` = { SERVER_WORD = "done" | "failed" | "running" }; `first` (1 s), `factor` (1.5), `cap`
---- (20 s), `timeout` of the jobs (30 min), `request_timeout` (the client's); `on_progress` =
---- function({ pending, done, polls }); `handle` = a table that gets a function `cancel`
+--- (20 s), `timeout` of the jobs (30 min), `request_timeout` (the client's), `grace` (10 s: how
+--- long a 404 may mean that a new job is not known yet), `once` (one look at each, no waiting);
+--- `on_progress` = function({ pending, done, polls }); `on_notice` = function(id, state, element,
+--- status) for a job that is in a state of "unknown" or "no_uri" for the first time, and polled on;
+--- `handle` = a table that gets a function `cancel`
 ---@param on_report fun(id: string, state: string, element: any, status: string|nil) once per job
---- that ended; at the timeout also for those that did not, with "running" or "unknown"
+--- that ended: "done", "failed" or "not_found"; at the timeout, and with `once`, also for those
+--- that did not, with "running", "unknown" or "no_uri" (done, but without its uri)
 ---@return true|nil
 ---@return garner.Error|nil err kind "timeout", code "job", where some did not end
 return function(state, spec, on_report)
