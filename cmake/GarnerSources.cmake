@@ -16,8 +16,12 @@ set(GARNER_CORE_SOURCES
   src/core/inflate.c
   src/core/json.c
   src/core/json_pick.c
+  src/core/jwt.c
   src/core/limiter.c
   src/core/mailbox.c
+  src/core/oauth.c
+  src/core/oauth_fetch.c
+  src/core/oauth_grant.c
   src/core/pager.c
   src/core/policy.c
   src/core/poll_round.c

@@ -103,14 +103,6 @@ static bool same_name(const char *line, const char *other) {
          (other[len] == ':' || other[len] == ';');
 }
 
-static bool request_has(const struct gn_request *r, const char *line) {
-  size_t i;
-  for (i = 0; i < r->header_count; i++)
-    if (same_name(line, r->headers[i]))
-      return true;
-  return false;
-}
-
 static bool asks_for_deflate(const struct gn_request *r) {
   size_t i;
   for (i = 0; i < r->header_count; i++)
@@ -136,9 +128,9 @@ static int add_credential(struct gn_attempt *a,
   size_t i;
   if (plan->foreign || !a->own)
     return 0;
-  line = gn_auth_line(&plan->policy->auth, err);
+  line = gn_policy_credential(plan->policy, plan->request->scope, err);
   if (line) {
-    if (!request_has(plan->request, line))
+    if (!gn_request_has_header(plan->request, line))
       rc = add_line(a, line, err);
     gn_wipe(line, strlen(line));
     gn_free(line);
@@ -146,7 +138,7 @@ static int add_credential(struct gn_attempt *a,
     return -1;
   }
   for (i = 0; rc == 0 && i < plan->policy->header_count; i++)
-    if (!request_has(plan->request, plan->policy->headers[i]))
+    if (!gn_request_has_header(plan->request, plan->policy->headers[i]))
       rc = add_line(a, plan->policy->headers[i], err);
   return rc;
 }

@@ -69,25 +69,35 @@ static int replace_line(struct gn_auth *a, char *line) {
   return 0;
 }
 
-int gn_auth_set_token(struct gn_auth *a, const char *token, size_t len,
-                      struct gn_error *err) {
+char *gn_auth_make_line(const struct gn_auth *a, const char *token, size_t len,
+                        struct gn_error *err) {
   const char *prefix = a->scheme == GN_AUTH_BEARER ? "Bearer " : "";
+  const char *bad = NULL;
   size_t size;
   char *line;
   if (!a->header)
-    return gn_error_set(err, GN_INVALID, "token",
-                        "this client has no credential to replace");
-  if (len == 0)
-    return gn_error_set(err, GN_INVALID, "token", "the token is empty");
-  if (!gn_header_value_ok(token, len))
-    return gn_error_set(err, GN_INVALID, "token",
-                        "the token holds a control character");
+    bad = "this client has no credential to replace";
+  else if (len == 0)
+    bad = "the token is empty";
+  else if (!gn_header_value_ok(token, len))
+    bad = "the token holds a control character";
+  if (bad) {
+    gn_error_set(err, GN_INVALID, "token", "%s", bad);
+    return NULL;
+  }
   size = strlen(a->header) + 2 + strlen(prefix) + len + 1;
   line = gn_alloc(size);
-  if (!line)
-    return gn_error_memory(err);
-  snprintf(line, size, "%s: %s%.*s", a->header, prefix, (int)len, token);
-  return replace_line(a, line);
+  if (line)
+    snprintf(line, size, "%s: %s%.*s", a->header, prefix, (int)len, token);
+  else
+    gn_error_memory(err);
+  return line;
+}
+
+int gn_auth_set_token(struct gn_auth *a, const char *token, size_t len,
+                      struct gn_error *err) {
+  char *line = gn_auth_make_line(a, token, len, err);
+  return line ? replace_line(a, line) : -1;
 }
 
 static void base64(const unsigned char *in, size_t len, char *out) {

@@ -33,6 +33,9 @@ int gn_auth_set_token(struct gn_auth *a, const char *token, size_t len,
                       struct gn_error *err);
 int gn_auth_set_basic(struct gn_auth *a, const char *user,
                       const char *password, struct gn_error *err);
+/* The header line of a token, gn_alloc'd; what set_token refuses is refused. */
+char *gn_auth_make_line(const struct gn_auth *a, const char *token, size_t len,
+                        struct gn_error *err);
 /* A gn_alloc'd copy of the header line, NULL with err->kind GN_OK if there is
  * no credential. The caller wipes it. */
 char *gn_auth_line(struct gn_auth *a, struct gn_error *err);

@@ -140,6 +140,14 @@ void gn_work_finish(struct gn_work *w, struct gn_result *result) {
   w->ops->destroy(w);
 }
 
+void gn_engine_run(struct gn_engine *e, struct gn_work *w) {
+  gn_engine_lock(e);
+  w->id = ++e->next_id;
+  list_add(e, w);
+  gn_engine_unlock(e);
+  w->ops->start(w);
+}
+
 static bool take_incoming(struct gn_engine *e) {
   struct gn_work *w;
   gn_engine_lock(e);

@@ -13,6 +13,8 @@
 #define FIRST_RECORDS 4
 
 static void on_timer(struct gn_timer *t);
+static void on_token(struct gn_token_waiter *w, const struct gn_error *err,
+                     bool again);
 
 static struct gn_result *new_result(const struct gn_request *r,
                                     const struct gn_policy *p,
@@ -54,6 +56,8 @@ struct gn_exchange *gn_exchange_new(struct gn_engine *e,
   x->owner = owner;
   x->timer.fire = on_timer;
   x->timer.owner = x;
+  x->token.ready = on_token;
+  x->token.owner = x;
   x->redirects_left = request->redirects;
   x->result = new_result(request, policy, err);
   if (x->result && request->file) {
@@ -73,6 +77,7 @@ struct gn_exchange *gn_exchange_new(struct gn_engine *e,
 static void end(struct gn_exchange *x) {
   x->ended = true;
   gn_timer_clear(gn_engine_timers(x->engine), &x->timer);
+  gn_token_leave(&x->token);
   x->result->elapsed = gn_now() - x->started;
   if (x->result->error.kind != GN_OK && x->file)
     gn_sink_abort(x->file);
@@ -135,13 +140,17 @@ static void off_wire(struct gn_exchange *x) {
   gn_engine_easy_give(x->engine, easy, setup);
 }
 
+static int64_t timeout_ms(const struct gn_exchange *x) {
+  return x->request->timeout_ms ? x->request->timeout_ms
+                                : x->policy->timeout_ms;
+}
+
 static int64_t remaining_ms(struct gn_exchange *x) {
   int64_t now = gn_now_ms();
   if (x->request->download && x->request->timeout_ms == 0)
     x->deadline = GN_NEVER;
   if (x->deadline == 0)
-    x->deadline = now + (x->request->timeout_ms ? x->request->timeout_ms
-                                                : x->policy->timeout_ms);
+    x->deadline = now + timeout_ms(x) - x->token_ms;
   if (x->deadline == GN_NEVER)
     return 0;
   return x->deadline > now ? x->deadline - now : -1;
@@ -212,11 +221,76 @@ static void send_later(struct gn_exchange *x, double seconds) {
   set_timer(x, seconds);
 }
 
+static bool needs_token(const struct gn_exchange *x) {
+  return x->policy->oauth && !x->request->download &&
+         gn_policy_owns(x->policy, current_url(x)) &&
+         !gn_request_has_header(x->request, x->policy->auth.header);
+}
+
+/* False: it waits for a token, or has ended. */
+static bool has_token(struct gn_exchange *x) {
+  int64_t now = gn_now_ms();
+  int rc;
+  if (!needs_token(x))
+    return true;
+  rc = gn_token_acquire(x->engine, x->policy,
+                        gn_oauth_scope(x->policy->oauth, x->request->scope),
+                        x->token_waited, &x->token, &x->token_serial,
+                        &x->result->error);
+  if (rc > 0)
+    return true;
+  if (rc < 0) {
+    end(x);
+    return false;
+  }
+  x->token_since = now;
+  gn_timer_set(gn_engine_timers(x->engine), &x->timer,
+               x->deadline ? x->deadline : now + timeout_ms(x) - x->token_ms);
+  return false;
+}
+
+static void on_token(struct gn_token_waiter *w, const struct gn_error *err,
+                     bool again) {
+  struct gn_exchange *x = w->owner;
+  x->token_ms += gn_now_ms() - x->token_since;
+  x->token_waited = true;
+  if (!err) {
+    set_timer(x, 0);
+    return;
+  }
+  x->result->error = *err;
+  x->result->retryable = again;
+  x->result->status = 0;
+  end(x);
+}
+
+/* A request that was refused for its token was not taken: it may be sent once
+ * more, whatever it does, with another one. */
+static bool renew_token(struct gn_exchange *x, struct gn_record *record) {
+  if (!x->token_serial || x->token_renewed)
+    return false;
+  gn_oauth_refuse(x->policy->oauth, x->token_serial);
+  x->token_renewed = true;
+  x->token_waited = false;
+  x->token_serial = 0;
+  snprintf(record->why, sizeof record->why, "retry: token refused");
+  send_later(x, 0);
+  return true;
+}
+
 /* The rate's slot is taken only now: one reserved ahead, behind a long wait,
  * would hold up everybody who comes before it. */
 static void on_timer(struct gn_timer *t) {
   struct gn_exchange *x = t->owner;
-  double wait = x->admitted ? 0 : gn_policy_reserve(x->policy, gn_now());
+  double wait;
+  if (x->token.fetch) {
+    fail(x, GN_TIMEOUT, "deadline",
+         "no token came from the token endpoint before the deadline");
+    return;
+  }
+  if (!has_token(x))
+    return;
+  wait = x->admitted ? 0 : gn_policy_reserve(x->policy, gn_now());
   x->admitted = true;
   if (wait <= 0) {
     send_attempt(x);
@@ -304,8 +378,7 @@ static void describe(const struct gn_exchange *x, const struct gn_outcome *o,
   else if (o->curl_code == CURLE_OPERATION_TIMEDOUT &&
            strcmp(e->code, "deadline") == 0)
     snprintf(e->message, sizeof e->message, "no whole response within %.3g s",
-             (double)(x->request->timeout_ms ? x->request->timeout_ms
-                                             : x->policy->timeout_ms) / 1000);
+             (double)timeout_ms(x) / 1000);
   else
     snprintf(e->message, sizeof e->message, "%s",
              *text ? text : curl_easy_strerror((CURLcode)o->curl_code));
@@ -413,6 +486,8 @@ static void judge(struct gn_exchange *x, struct gn_outcome *o,
     succeed(x);
     return;
   }
+  if (v.kind == GN_UNAUTHENTICATED && renew_token(x, record))
+    return;
   gn_error_set(&r->error, v.kind, v.code, " ");
   if (sink_error->kind != GN_OK)
     text = sink_error->message;
@@ -460,6 +535,7 @@ void gn_exchange_free(struct gn_exchange *x) {
   if (x->attempt.easy)
     off_wire(x);
   gn_timer_clear(gn_engine_timers(x->engine), &x->timer);
+  gn_token_leave(&x->token);
   gn_request_free(x->request);
   gn_policy_unref(x->policy);
   gn_result_free(x->result);

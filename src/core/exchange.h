@@ -6,6 +6,7 @@
 #define GN_EXCHANGE_H
 
 #include "attempt.h"
+#include "oauth_fetch.h"
 #include "work.h"
 
 struct gn_exchange {
@@ -30,6 +31,12 @@ struct gn_exchange {
   double sent_at;              /* when the current attempt left */
   int64_t deadline;            /* monotonic ms; 0: not yet made; or GN_NEVER */
   double budget_taken;         /* retry tokens to give back on success */
+  struct gn_token_waiter token; /* waits for a token */
+  uint64_t token_serial;       /* of the token last sent, 0: none */
+  int64_t token_since;         /* monotonic ms: waits since */
+  int64_t token_ms;            /* how long it waited in all */
+  bool token_waited;           /* it was told: takes the token there is */
+  bool token_renewed;          /* a 401 made it ask for another one */
 };
 
 /* Takes the request, also when it fails. */

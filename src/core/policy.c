@@ -124,6 +124,11 @@ static int set_credential(struct gn_policy *p,
   if (o->scheme == GN_AUTH_BASIC)
     return gn_auth_set_basic(&p->auth, o->user ? o->user : "",
                              o->password ? o->password : "", err);
+  if (o->oauth) {
+    p->oauth = gn_oauth_new(o->oauth, o, err);
+    return p->oauth && (!o->token || gn_oauth_seed(p->oauth, &p->auth, o->token,
+                                                   err) == 0) ? 0 : -1;
+  }
   return o->token ? gn_auth_set_token(&p->auth, o->token, o->token_len, err)
                   : 0;
 }
@@ -198,6 +203,8 @@ void gn_policy_enter(struct gn_policy *p) {
   p->generation = generation;
   p->lock = fresh;
   p->auth.lock = fresh;
+  if (p->oauth)
+    gn_oauth_enter(p->oauth);
 }
 
 struct gn_policy *gn_policy_ref(struct gn_policy *p) {
@@ -226,6 +233,7 @@ void gn_policy_unref(struct gn_policy *p) {
   gn_free(p->no_proxy);
   gn_free(p->user_agent);
   gn_auth_destroy(&p->auth);
+  gn_oauth_free(p->oauth);
   pthread_mutex_destroy(&p->lock);
   gn_free(p);
 }
@@ -272,6 +280,13 @@ bool gn_policy_owns(const struct gn_policy *p, const char *url) {
       return strcmp(origin.scheme, "https") == 0 || p->allow_http ||
              gn_url_is_loopback_host(origin.host);
   return false;
+}
+
+char *gn_policy_credential(struct gn_policy *p, const char *scope,
+                           struct gn_error *err) {
+  return p->oauth ? gn_oauth_line(p->oauth, gn_oauth_scope(p->oauth, scope),
+                                  err)
+                  : gn_auth_line(&p->auth, err);
 }
 
 bool gn_policy_is_base(const struct gn_policy *p, const char *url) {

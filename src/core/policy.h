@@ -9,6 +9,7 @@
 
 #include "auth.h"
 #include "limiter.h"
+#include "oauth.h"
 #include "retry.h"
 #include "url.h"
 
@@ -25,6 +26,7 @@ struct gn_policy_options {
   size_t token_len;            /* its bytes */
   const char *user;            /* basic */
   const char *password;        /* basic */
+  const struct gn_oauth_options *oauth; /* bearer, header: tokens after that */
   const char *const *headers;  /* "Name: value" lines for own origins only */
   size_t header_count;         /* how many */
   const char *const *origins;  /* further origins that may get credentials */
@@ -61,6 +63,7 @@ struct gn_policy {
   struct gn_origin *origins;     /* further ones that get credentials */
   size_t origin_count;           /* how many */
   struct gn_auth auth;           /* the credential */
+  struct gn_oauth *oauth;        /* where its tokens come from, or NULL */
   char **headers;                /* header lines for own origins */
   size_t header_count;           /* how many */
   char *ca_file;                 /* a readable one, or NULL */
@@ -104,6 +107,10 @@ const char *gn_policy_proxy(const struct gn_policy *p,
                             const struct gn_origin *o);
 /* True if a credential may go to this URL. */
 bool gn_policy_owns(const struct gn_policy *p, const char *url);
+/* The credential's header line for a request of that scope (or NULL); as
+ * gn_auth_line gives it. */
+char *gn_policy_credential(struct gn_policy *p, const char *scope,
+                           struct gn_error *err);
 /* True if it is at the base URL's origin. */
 bool gn_policy_is_base(const struct gn_policy *p, const char *url);
 double gn_policy_reserve(struct gn_policy *p, double now);

@@ -89,6 +89,20 @@ int gn_request_set_file(struct gn_request *r, const char *path,
   return replace(&r->file, path, strlen(path), err);
 }
 
+int gn_request_set_scope(struct gn_request *r, const char *scope,
+                         struct gn_error *err) {
+  return replace(&r->scope, scope, strlen(scope), err);
+}
+
+bool gn_request_has_header(const struct gn_request *r, const char *line) {
+  size_t i, len = strcspn(line, ":;");
+  for (i = 0; i < r->header_count; i++)
+    if (strncasecmp(line, r->headers[i], len) == 0 &&
+        (r->headers[i][len] == ':' || r->headers[i][len] == ';'))
+      return true;
+  return false;
+}
+
 int gn_request_set_url(struct gn_request *r, const char *url,
                        struct gn_error *err) {
   return replace(&r->url, url, strlen(url), err);
@@ -103,6 +117,8 @@ struct gn_request *gn_request_copy(const struct gn_request *r,
   if (r->body && gn_request_set_body(copy, r->body, r->body_len, err) != 0)
     goto fail;
   if (r->file && gn_request_set_file(copy, r->file, err) != 0)
+    goto fail;
+  if (r->scope && gn_request_set_scope(copy, r->scope, err) != 0)
     goto fail;
   for (i = 0; i < r->header_count; i++)
     if (push_header(copy, gn_strdup(r->headers[i]), err) != 0)
@@ -133,6 +149,7 @@ void gn_request_free(struct gn_request *r) {
   gn_free(r->url);
   gn_free(r->body);
   gn_free(r->file);
+  gn_free(r->scope);
   gn_free(r);
 }
 

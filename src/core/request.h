@@ -21,6 +21,7 @@ struct gn_request {
   char *body;           /* or NULL */
   size_t body_len;      /* its bytes */
   char *file;           /* a good body goes to this path, or NULL */
+  char *scope;          /* the access scope that it needs, or NULL */
   bool safe;            /* sending it twice does no harm */
   bool download;        /* a server-supplied URL of a file */
   bool server_url;      /* a server-supplied URL of an API page */
@@ -68,6 +69,8 @@ int gn_request_set_body(struct gn_request *r, const char *body, size_t len,
                         struct gn_error *err);
 int gn_request_set_file(struct gn_request *r, const char *path,
                         struct gn_error *err);
+int gn_request_set_scope(struct gn_request *r, const char *scope,
+                         struct gn_error *err);
 int gn_request_set_url(struct gn_request *r, const char *url,
                        struct gn_error *err);
 struct gn_request *gn_request_copy(const struct gn_request *r,
@@ -79,6 +82,8 @@ void gn_result_free(struct gn_result *r);
 /* The URL fit for messages, "" if there is none. */
 void gn_result_url(const struct gn_result *r, char *out, size_t cap);
 const char *gn_result_body(const struct gn_result *r, size_t *len);
+/* True if one of its own headers has the name that the line begins with. */
+bool gn_request_has_header(const struct gn_request *r, const char *line);
 /* Walks a header block. *pos starts at 0; 1: a header, 0: the end. */
 int gn_headers_next(const struct gn_buf *block, size_t *pos, const char **name,
                     size_t *name_len, const char **value, size_t *value_len);

@@ -63,6 +63,8 @@ void gn_work_finish(struct gn_work *w, struct gn_result *result);
 CURL *gn_engine_easy_take(struct gn_engine *e, uint64_t wanted,
                           uint64_t *setup);
 void gn_engine_easy_give(struct gn_engine *e, CURL *easy, uint64_t setup);
+/* Starts a work that nobody submitted; taken. */
+void gn_engine_run(struct gn_engine *e, struct gn_work *w);
 /* True if the engine has a thread for files and took the job. */
 bool gn_engine_finish_file(struct gn_engine *e, struct gn_file_job *job);
 CURLMcode gn_engine_wire_add(struct gn_engine *e, CURL *easy);
