@@ -77,7 +77,10 @@ set(GARNER_LUA_FILES
   garner/errors.lua
   garner/failure.lua
   garner/google_reports.lua
+  garner/google_reports/activities.lua
+  garner/google_reports/arguments.lua
   garner/google_reports/usage.lua
+  garner/google_reports/values.lua
   garner/init.lua
   garner/job.lua
   garner/json.lua

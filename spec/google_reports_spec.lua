@@ -2,7 +2,7 @@
 local garner = require "garner"
 local json = require "garner.json"
 local simulator = require "spec.support.simulator"
-local usage = require "garner.google_reports.usage"
+local rules = require "garner.google_reports.arguments"
 
 local function day(ago)
   return garner.time.date_add(garner.time.today(), -ago)
@@ -249,17 +249,18 @@ describe("Google entity usage", function()
   end)
 
   it("hides nothing behind a mask of fields", function()
+    local usage_mask = rules.fields { "nextPageToken", "warnings", "usageReports" }
     for mask, fine in pairs {
         ["nextPageToken,warnings,usageReports(date,entity,parameters(name,intValue))"] = true,
         ["*"] = true, ["usageReports,warnings"] = false, ["usageReports,nextPageToken"] = false,
         ["usageReports(nextPageToken,warnings)"] = false, ["nextPageToken,warnings"] = false,
         ["usageReports/entity,nextPageToken,warnings"] = true, ["a)("] = false } do
-      assert.equal(fine, usage.fields(mask) ~= nil, mask)
+      assert.equal(fine, usage_mask(mask) ~= nil, mask)
     end
     local rows = assert(google:entity_usage { date = day(2), entity = "1000",
       fields = "nextPageToken,warnings,usageReports(date,entity)" }:collect())
     assert.equal(1, #rows)
-    local _, message = usage.fields "usageReports"
+    local _, message = usage_mask "usageReports"
     assert.truthy(message:find("nextPageToken, warnings", 1, true), message)
   end)
 

@@ -55,6 +55,8 @@ local FATAL_AT_FIRST = { invalid = true, not_found = true }
 ---@field identity? fun(row: table): string
 ---@field columns? string[] the columns of a saved row, where they are known beforehand
 ---@field record? fun(row: table): table, string[]|nil what `save` writes of a row, and its columns
+---@field records? fun(row: table): table[] instead of `record`, where a row is several lines of a
+---       file: a list of { record, columns }
 ---@field points? boolean rows are metric points, so that `series` makes sense
 ---@field lag? number seconds until the vendor's data has settled
 ---@field retention? number seconds that the vendor keeps data

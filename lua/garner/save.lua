@@ -153,13 +153,26 @@ local function unspool(self, columns)
   return ok, message, number
 end
 
-local function write_row(self, columns, row)
-  local record, order = row, nil
-  if self.source.record then record, order = self.source.record(row) end
+local function write_record(self, columns, record, order)
   if self.format == "csv" then return spool_row(self, columns, record, order) end
   local line, message = json.try_encode(record)
   if not line then return nil, message end
   return self.file:write(line, "\n")
+end
+
+-- A row is one record, or several where the source says so.
+local function write_row(self, columns, row)
+  local source = self.source
+  if source.records then
+    for _, each in ipairs(source.records(row)) do
+      local ok, message, number = write_record(self, columns, each[1], each[2])
+      if not ok then return nil, message, number end
+    end
+    return true
+  end
+  local record, order = row, nil
+  if source.record then record, order = source.record(row) end
+  return write_record(self, columns, record, order)
 end
 
 local function commit(self, columns)

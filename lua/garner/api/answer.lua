@@ -30,14 +30,15 @@ end
 
 local function key_of(fields)
   return function(row)
-    local parts = {}
+    local parts, known = {}, false
     for index, path in ipairs(fields) do
       local value = response.pick(row, path)
-      if value == nil then parts[index] = "-" else
-        parts[index] = "=" .. (type(value) == "string" and value or json.encode(value))
-      end
+      known = known or value ~= nil
+      parts[index] = value == nil and "-"
+        or "=" .. (type(value) == "string" and value or json.encode(value))
     end
-    return table.concat(parts, "\0")
+    -- What has nothing of its key is like no other row.
+    return known and table.concat(parts, "\0") or nil
   end
 end
 

@@ -73,13 +73,14 @@ local WINDOW = {
     if compat.callable(value) then return value end
     return options.one_of { "rfc3339", "epoch", "epoch_ms" }(value)
   end,
-  zone_name = options.text,
+  zone_name = options.text, default = options.table,
 }
 
 local ROWS = {
   each = options.callable, all = options.callable, time = text_or_function,
   key = texts_or_function, identity = options.callable, columns = texts_or_function,
-  record = options.callable, points = options.boolean, sort = options.boolean,
+  record = options.callable, records = options.callable, points = options.boolean,
+  sort = options.boolean,
 }
 
 local RATE = { per_second = options.positive, burst = options.positive, when = options.callable }

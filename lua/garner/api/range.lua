@@ -60,7 +60,12 @@ end
 ---@param what string for messages
 ---@return garner.Range
 function M.resolve(self, rules, given, what)
-  local range, message = time.range(given, { kind = rules.kind, zone = self.settings.zone })
+  local asked = given
+  if rules.default and given.date == nil then
+    asked = { from = given.from or rules.default.from, to = given.to or rules.default.to,
+      zone = given.zone }
+  end
+  local range, message = time.range(asked, { kind = rules.kind, zone = self.settings.zone })
   if not range then errors.misuse(("%s: %s"):format(what, message)) end
   return range
 end

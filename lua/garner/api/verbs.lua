@@ -32,9 +32,13 @@ local function take(verb, given, rules, what)
   end
   given = options.check(given, rules, what)
   api_arguments.complete(verb.arguments, given, what)
-  local message = verb.check and verb.check(given)
-  if message then errors.misuse(("%s: %s"):format(what, message)) end
   return given
+end
+
+-- What no rule of one argument can see; `window` where it is one request.
+local function check_together(verb, given, what, window)
+  local message = verb.check and verb.check(given, window)
+  if message then errors.misuse(("%s: %s"):format(what, message)) end
 end
 
 local function copy(map)
@@ -88,6 +92,17 @@ local function fetch_page(self, verb, given, ctx, budget)
   return answer, nil, body
 end
 
+-- Does a page name another one? Where only the walk knows, it may.
+local function names_next(rules, page, body)
+  local at = rules.from or rules.link
+  if at and rules.header == nil and rules.from ~= "header" then
+    local value = response.pick(body, at)
+    return value ~= nil and value ~= "" and value ~= false
+  end
+  if rules.size then return #page.items >= rules.size end
+  return true
+end
+
 -- All pages of a window.
 local function walk_pages(self, verb, given, ctx, budget)
   local request = endpoint.request(verb, fields_of(verb, given, ctx), given)
@@ -95,12 +110,12 @@ local function walk_pages(self, verb, given, ctx, budget)
   request.items = verb.items
   for name, value in pairs(verb.pages) do request[name] = value end
   -- What is fetched ahead has asked neither the budget nor the rate.
-  if budget and budget.limit or verb.rate then request.ahead = false end
+  if budget and budget.limited and budget:limited() or verb.rate then request.ahead = false end
   local walk = self:pages(verb.path, request)
-  local answer = answers.new()
+  local answer, more = answers.new(), true
   while true do
-    local ok, err = admit(self, verb, given, budget)
-    local res
+    local ok, res, err = true, nil, nil
+    if more then ok, err = admit(self, verb, given, budget) end
     if ok then res, err = walk:next() end
     if err then
       walk:close()
@@ -113,6 +128,7 @@ local function walk_pages(self, verb, given, ctx, budget)
       walk:close()
       return nil, explained(verb, err, ctx)
     end
+    more = names_next(verb.pages.next, res, body)
   end
 end
 
@@ -147,6 +163,7 @@ local function source_of(self, verb, given, readers)
   source.time, source.key, source.identity = readers.time, readers.key, readers.identity
   source.columns = value_of(verb.rows.columns, given)
   source.record, source.points = verb.rows.record, verb.rows.points
+  source.records = verb.rows.records
   source.lag, source.retention = value_of(verb.lag, given), value_of(verb.retention, given)
   source.rate, source.notes = rate_of(self, verb, given), value_of(verb.notes, given)
   return source
@@ -168,6 +185,7 @@ function M.pull(verb)
   local readers = answers.readers(verb.rows)
   return function(self, given)
     given = take(verb, given, rules, verb.name)
+    check_together(verb, given, verb.name)
     if given.edges == "[]" and not readers.time then
       errors.misuse(("%s: with edges \"[]\" windows share instants, and its rows have no time to "
         .. "compare them by"):format(verb.name))
@@ -211,6 +229,7 @@ function M.raw(verb)
     given = take(verb, given, rules, verb.raw)
     local ctx = { client = self, given = given }
     if verb.window then ctx.window = ranges.whole(self, verb, given) end
+    check_together(verb, given, verb.raw, ctx.window)
     local ok, err = admit(self, verb, given)
     local res
     if ok then

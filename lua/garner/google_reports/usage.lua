@@ -1,161 +1,25 @@
--- Owns what Google's entity usage reports mean: parameters and filters of a
--- request, rows of a page, warnings, and "not yet". Facts: "Entities usage
--- report" (Google Reports API guide), the API's discovery document and the
--- entity usage parameters page. It must not send anything or wait.
+-- Owns what the answers of Google's usage reports mean: rows of a page,
+-- warnings, and "not yet". Facts: the guides "Entities usage report", "Users
+-- usage report" and "Customers usage report", and the API's discovery
+-- document. It must not send anything or wait.
 
 local errors = require "garner.errors"
-local json = require "garner.json"
-local arguments = require "garner.arguments"
+local values = require "garner.google_reports.values"
+
+local object, present = values.object, values.present
 
 local M = {}
 
--- The only entity type of discovery and guide.
-M.ENTITY_TYPE = "gplus_communities"
-
--- "Data is available for the last 30 days"; usage data settles in 1 to 3 days.
-M.RETENTION = 30 * 86400
+-- Usage data settles in 1 to 3 days.
 M.LAG = 3 * 86400
 
-M.MAX_PAGE_SIZE = 1000
-
-M.OPERATORS = { "==", "<>", "!=", "<=", ">=", "<", ">" }
-
-local function present(value)
-  if value ~= json.null then return value end
-end
-
-local function object(value)
-  return type(value) == "table" and value ~= json.null and value or {}
-end
-
--- Requests --------------------------------------------------------------------
-
----Rule: parameters as a list or a text with commas, each "gplus:name".
----@param value any
----@return string|nil comma text
----@return string|nil message
-function M.parameters(value)
-  local list, message = arguments.texts(value)
-  if not list then return nil, message end
-  for _, name in ipairs(list) do
-    if not name:find "^gplus:[^,%s]+$" then
-      return nil, ("must be names such as \"gplus:num_total_members\", got %q"):format(name)
-    end
-  end
-  return table.concat(list, ",")
-end
-
-local function check_filter(text)
-  local name, operator, value = text:match "^%s*([^<>=!]*)([<>=!]*)%s*(.-)%s*$"
-  name = name:gsub("%s+$", "")
-  if not name:find "^gplus:[a-z0-9_]+$" then
-    return nil, ("must begin with a name such as \"gplus:num_total_members\", got %q"):format(text)
-  end
-  local known = false
-  for _, each in ipairs(M.OPERATORS) do known = known or each == operator end
-  if not known then
-    return nil, ("needs one of the operators %s, got %q"):format(
-      table.concat(M.OPERATORS, " "), text)
-  end
-  if value == "" then return nil, ("has no value in %q"):format(text) end
-  -- The server splits at commas; there is no way to quote one.
-  if value:find(",", 1, true) then
-    return nil, ("cannot have a comma in a value: %q"):format(text)
-  end
-  return name .. operator .. value
-end
-
----Rule: filters as a list or a text with commas, each "gplus:name>100".
----@param value any
----@return string|nil comma text
----@return string|nil message
-function M.filters(value)
-  local list, message = arguments.texts(value)
-  if not list then return nil, message end
-  local out = {}
-  for index, text in ipairs(list) do
-    out[index], message = check_filter(text)
-    if not out[index] then
-      local split = type(value) == "string" and list[2] and " (the text is split at its commas)"
-      return nil, message .. (split or "")
-    end
-  end
-  return table.concat(out, ",")
-end
-
----Rule: "C..." or "my_customer".
----@param value any
----@return string|nil
----@return string|nil message
-function M.customer_id(value)
-  if type(value) == "string" and (value == "my_customer" or value:find "^C.+") then return value end
-  return nil, "must be \"my_customer\" or an id that begins with C"
-end
-
--- What has to be in an answer for it to be complete.
-local NEEDED = { "nextPageToken", "warnings", "usageReports" }
-
----Rule: a mask of partial response that hides neither the next page nor the
----warnings: without them an incomplete answer looks complete.
----@param value any
----@return string|nil
----@return string|nil message
-function M.fields(value)
-  if type(value) ~= "string" or value == "" then return nil, "must be a text that is not empty" end
-  local seen, depth = {}, 0
-  for name, mark in (value:gsub("%s", "") .. ","):gmatch "([^,()]*)([,()])" do
-    if depth == 0 then seen[name:match "^[^/]*"] = true end
-    if mark == "(" then depth = depth + 1 elseif mark == ")" then depth = depth - 1 end
-    if depth < 0 then break end
-  end
-  if depth ~= 0 then return nil, "has parentheses that do not match" end
-  local hidden = {}
-  for _, name in ipairs(NEEDED) do
-    if not seen[name] and not seen["*"] then hidden[#hidden + 1] = name end
-  end
-  if hidden[1] then
-    return nil, ("would hide %s, and an incomplete answer would look complete; add what is missing")
-      :format(table.concat(hidden, ", "))
-  end
-  return value
-end
-
--- Answers ---------------------------------------------------------------------
-
--- An int64 is JSON text by the discovery document and a number in the guide's
--- examples: both come out exact, as text beyond what this Lua holds exactly.
-local function integer(value)
-  if type(value) == "string" and value:find "^%-?%d+$" then
-    local digits = value:gsub("^(%-?)0+(%d)", "%1%2")
-    local number = json.decode(digits)
-    if number ~= nil then return number end
-  end
-  return value
-end
-
 local KINDS = {
-  { field = "intValue", kind = "int", read = integer },
+  { field = "intValue", kind = "int", read = values.integer },
   { field = "stringValue", kind = "string" },
   { field = "boolValue", kind = "bool" },
   { field = "datetimeValue", kind = "datetime" },
   { field = "msgValue", kind = "msg" },
 }
-
--- The value and kind of one parameter; a value field we do not know is kept
--- under its own name.
-local function value_of(parameter)
-  for _, each in ipairs(KINDS) do
-    local value = present(parameter[each.field])
-    if value ~= nil then return each.read and each.read(value) or value, each.kind end
-  end
-  local others = {}
-  for name, value in pairs(parameter) do
-    if name ~= "name" and value ~= json.null then others[#others + 1] = name end
-  end
-  table.sort(others)
-  if others[1] then return parameter[others[1]], others[1] end
-  return json.null, "none"
-end
 
 -- Both spellings: the discovery document's and the guide's.
 local function entity_of(raw)
@@ -180,14 +44,7 @@ end
 ---@param date string asked for
 ---@return table
 function M.row(raw, date)
-  local parameters, kinds, order = {}, {}, {}
-  for _, parameter in ipairs(object(present(raw.parameters))) do
-    local name = type(parameter) == "table" and present(parameter.name)
-    if name then
-      if kinds[name] == nil then order[#order + 1] = name end
-      parameters[name], kinds[name] = value_of(parameter)
-    end
-  end
+  local parameters, kinds, order = values.parameters(present(raw.parameters), KINDS)
   return { date = present(raw.date) or date, entity = entity_of(raw.entity),
     parameters = parameters, kinds = kinds, names = order, raw = raw }
 end
@@ -285,21 +142,23 @@ function M.too_recent(err)
   return err
 end
 
----What `save` writes of a row, and its columns.
----@param row table
----@return table
----@return string[]
-function M.record(row)
-  local record = { date = row.date, entity_id = row.entity.id, entity_type = row.entity.type,
-    customer_id = row.entity.customer_id }
-  local columns = { "date", "entity_id", "entity_type", "customer_id" }
-  for _, name in ipairs(row.names) do
-    record[name] = row.parameters[name]
-    columns[#columns + 1] = name
-  end
-  return record, columns
+---What `save` writes of a row: some fields of its entity, then the parameters.
+---@param heads { column: string, field: string }[]
+---@return fun(row: table): table, string[] record
+---@return string[] columns
+function M.recorder(heads)
+  local columns = { "date" }
+  for _, head in ipairs(heads) do columns[#columns + 1] = head.column end
+  return function(row)
+    local record, order = { date = row.date }, {}
+    for index, name in ipairs(columns) do order[index] = name end
+    for _, head in ipairs(heads) do record[head.column] = row.entity[head.field] end
+    for _, name in ipairs(row.names) do
+      record[name] = row.parameters[name]
+      order[#order + 1] = name
+    end
+    return record, order
+  end, columns
 end
-
-M.COLUMNS = { "date", "entity_id", "entity_type", "customer_id" }
 
 return M

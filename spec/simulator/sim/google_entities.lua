@@ -2,8 +2,8 @@
 -- day. Values come as the documents show them in different places: int64 as text or as a
 -- number, parameters without a value, two spellings of the entity. Knows nothing of HTTP.
 local clock = require "sim.clock"
-local json = require "sim.json"
 local seed = require "sim.seed"
+local values = require "sim.google_values"
 
 local M = {}
 
@@ -57,41 +57,6 @@ local parameters = {
   { name = "gplus:moderation_note", kind = "none", value = function() return "" end },
 }
 
-local by_name = {}
-for _, parameter in ipairs(parameters) do by_name[parameter.name] = parameter end
-
----The parameter of that name ("gplus:..."), or nil.
-function M.parameter(name)
-  return by_name[name]
-end
-
----The text of a number as this entity has it; only for parameters with `number`.
-function M.number_text(parameter, id, day)
-  return parameter.value(id, day)
-end
-
--- Half of the entities have int64 as text, as the discovery document says, half as a plain
--- number, as the guide shows; `style` forces one. What a number cannot hold stays text.
-local function int_text(parameter, id, day, style)
-  local text = parameter.value(id, day)
-  local as_text = parameter.wide or style == "string" or (style ~= "number" and id % 2 == 0)
-  return as_text and '"' .. text .. '"' or text
-end
-
-local function parameter_text(parameter, id, day, style)
-  local kind = parameter.kind
-  if kind == "none" then return ('{"name":"%s"}'):format(parameter.name) end
-  local value
-  if kind == "intValue" then
-    value = int_text(parameter, id, day, style)
-  elseif kind == "stringValue" or kind == "datetimeValue" then
-    value = json.quote((parameter.value(id, day)))
-  else
-    value = parameter.value(id, day)
-  end
-  return ('{"name":"%s","%s":%s}'):format(parameter.name, kind, value)
-end
-
 local function entity_text(id, customer)
   if id % 2 == 0 then
     return ('{"type":"OBJECT","customerId":"%s","objectType":"GPLUS_COMMUNITY","objectId":"%d"}')
@@ -100,21 +65,23 @@ local function entity_text(id, customer)
   return ('{"type":"OBJECT","customerId":"%s","entityId":"%d"}'):format(customer, id)
 end
 
----One usage report as JSON text.
----@param id integer the community
----@param day integer day number
----@param wanted table|nil set of parameter names; nil for all
----@param style string|nil "string" or "number": force one spelling of intValue
-function M.report(id, day, wanted, style, customer)
-  local list = {}
-  for _, parameter in ipairs(parameters) do
-    if not wanted or wanted[parameter.name] then
-      list[#list + 1] = parameter_text(parameter, id, day, style)
-    end
-  end
-  return ('{"kind":"admin#reports#usageReport","date":"%s","etag":"\\"%08x\\"","entity":%s,' ..
-    '"parameters":[%s]}'):format(clock.format_date(day), seed.number(id, day),
-    entity_text(id, customer), table.concat(list, ","))
+M.apps = { "gplus" }
+M.parameters = parameters
+M.retention_days = 30
+
+---The ids of a day, as a first one and a count.
+function M.range(scope)
+  return M.FIRST_ID, scope.settings.entities
 end
 
-return M
+---The id that a key in the path names, or nil.
+function M.find(key, scope)
+  local id = key:find("^%d+$") and tonumber(key)
+  return id and id >= M.FIRST_ID and id < M.FIRST_ID + scope.settings.entities and id or nil
+end
+
+function M.report(id, day, wanted, style, customer)
+  return values.report(M, id, day, wanted, style, entity_text(id, customer))
+end
+
+return values.index(M)

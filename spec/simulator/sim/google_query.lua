@@ -1,7 +1,8 @@
--- What a query of entityUsageReports.get may say: parameters, filters, page size, page
--- token, the fields mask. Parses and checks; errors come back as text for error.errors[].
-local entities = require "sim.google_entities"
+-- What a query of Google's Reports API may say: parameters, filters, page size, page token,
+-- units, groups, the fields mask. Parses and checks; errors come back as text for error.errors[].
+local clock = require "sim.clock"
 local json = require "sim.json"
+local refusal = require "sim.google_http"
 
 local M = {}
 
@@ -11,14 +12,26 @@ local function split(text)
   return out
 end
 
+-- "((gplus)|(docs)):[^,]+", as the discovery document writes it.
+local function pattern_of(apps, rest)
+  local one = "((" .. table.concat(apps, ")|(") .. "))" .. rest
+  return "(" .. one .. ",)*(" .. one .. ")"
+end
+
+local function app_of(kind, item)
+  local app = item:match("^([%w_]+):")
+  for _, name in ipairs(kind.apps) do
+    if name == app then return app end
+  end
+end
+
 ---The set of asked-for parameters, nil for all; or nil and what is wrong.
-function M.parameters(text)
+function M.parameters(kind, text)
   if not text or text == "" then return nil end
   local wanted = {}
   for _, item in ipairs(split(text)) do
-    if not item:find("^gplus:[^,]+$") then
-      return nil, "Invalid value '" .. text .. "'. Values must match the following regular " ..
-        "expression: '(((gplus)):[^,]+,)*(((gplus)):[^,]+)'"
+    if not app_of(kind, item) or not item:find("^[%w_]+:[^,]+$") then
+      return nil, refusal.mismatch(text, pattern_of(kind.apps, ":[^,]+"))
     end
     -- Unknown names are silently ignored, as documented.
     wanted[item] = true
@@ -26,53 +39,113 @@ function M.parameters(text)
   return wanted
 end
 
-local OPERATORS = { "==", "<>", "<=", ">=", "<", ">" }
+local OPERATORS = { "==", "<>", "!=", "<=", ">=", "<", ">" }
 
 local compare = {
   ["=="] = function(a, b) return a == b end,
   ["<>"] = function(a, b) return a ~= b end,
+  ["!="] = function(a, b) return a ~= b end,
   ["<"] = function(a, b) return a < b end,
   ["<="] = function(a, b) return a <= b end,
   [">"] = function(a, b) return a > b end,
   [">="] = function(a, b) return a >= b end,
 }
 
-local function parse_filter(item)
-  local name, rest = item:match("^(gplus:[a-z0-9_]+)(.+)$")
-  local parameter = name and entities.parameter(name)
-  if not parameter then return nil, "Filter is invalid: " .. item end
-  if not parameter.number then
-    return nil, "Filter is invalid: only numeric parameters can be filtered: " .. name
-  end
-  for _, operator in ipairs(OPERATORS) do
-    if rest:sub(1, #operator) == operator then
-      local value = rest:sub(#operator + 1):match("^%-?%d+$")
-      if not value then return nil, "Filter value is not a number: " .. item end
-      return { parameter = parameter, compare = compare[operator], value = tonumber(value) }
+---Name, operator, value of one filter; or nil.
+function M.take_apart(item)
+  local name, rest = item:match("^([^<>=!]+)(.+)$")
+  for _, operator in ipairs(name and OPERATORS or {}) do
+    if rest:sub(1, #operator) == operator and #rest > #operator then
+      return name, compare[operator], rest:sub(#operator + 1)
     end
   end
-  return nil, "Filter has no relational operator: " .. item
+end
+
+local function parse_filter(kind, item)
+  local name, holds, value = M.take_apart(item)
+  local parameter = name and app_of(kind, name) and name:find("^[%w_]+:[a-z0-9_]+$") and
+    kind.parameter(name)
+  if not parameter then return nil, "Filter is invalid: " .. item end
+  if parameter.number then
+    value = value:match("^%-?%d+$")
+    if not value then return nil, "Filter value is not a number: " .. item end
+    value = tonumber(value)
+  elseif not kind.any_filter then
+    return nil, "Filter is invalid: only numeric parameters can be filtered: " .. name
+  elseif parameter.kind == "datetimeValue" and not clock.parse_instant(value) then
+    return nil, "Filter value is not a date-time: " .. item
+  end
+  return { parameter = parameter, compare = holds, value = value }
 end
 
 ---The list of filters; or nil and what is wrong.
-function M.filters(text)
+function M.filters(kind, text)
   local list = {}
   if not text or text == "" then return list end
   for _, item in ipairs(split(text)) do
-    local filter, why = parse_filter(item)
+    local filter, why = parse_filter(kind, item)
     if not filter then return nil, why end
     list[#list + 1] = filter
   end
   return list
 end
 
----Whether an entity passes all filters on a day.
+local function comparable(parameter, text)
+  if parameter.number then return tonumber(text) end
+  if parameter.kind == "datetimeValue" then return clock.parse_instant(text) end
+  return text
+end
+
+---Whether an id passes all filters on a day.
 function M.passes(filters, id, day)
   for _, filter in ipairs(filters) do
-    local value = tonumber(entities.number_text(filter.parameter, id, day))
-    if not filter.compare(value, filter.value) then return false end
+    local parameter = filter.parameter
+    local value = comparable(parameter, (parameter.value(id, day)))
+    local wanted = parameter.number and filter.value or comparable(parameter, filter.value)
+    if not filter.compare(value, wanted) then return false end
   end
   return true
+end
+
+-- What every method takes.
+local COMMON = { "access_token", "alt", "callback", "fields", "key", "oauth_token", "prettyPrint",
+  "quotaUser", "$.xgafv", "customerId", "pageToken", "scope" }
+
+---What is wrong with the names of a query; nil if nothing.
+function M.unknown(req, names)
+  local known = {}
+  for _, list in ipairs { COMMON, names } do
+    for _, name in ipairs(list) do known[name] = true end
+  end
+  for _, pair in ipairs(req.args) do
+    if not known[pair[1]] then
+      return ('Invalid JSON payload received. Unknown name "%s": Cannot bind query parameter. ' ..
+        "Field '%s' could not be found in request message."):format(pair[1], pair[1])
+    end
+  end
+end
+
+-- The one pattern of a unit, and of a list of groups.
+local UNIT, GROUPS = "(id:[a-z0-9]+)", "(id:[a-z0-9]+(,id:[a-z0-9]+)*)"
+
+---The set of units or groups that a query names, nil without; or nil and what is wrong.
+function M.ids(text, many)
+  if not text then return nil end
+  local set = {}
+  for _, item in ipairs(split(text)) do
+    if not item:find("^id:[a-z0-9]+$") or set[1] and not many then
+      return nil, refusal.mismatch(text, many and GROUPS or UNIT)
+    end
+    set[item], set[1] = true, item
+  end
+  return set
+end
+
+---What is wrong with a customerId; nil if nothing.
+function M.customer(text)
+  if text and text ~= "my_customer" and not text:find("^C.") then
+    return refusal.mismatch(text, "C.+|my_customer")
+  end
 end
 
 ---Entities per page, 1 to 1000; or nil and what is wrong.
@@ -89,7 +162,8 @@ end
 -- A token belongs to one query: the same request with another filter refuses it.
 local function digest(req)
   local parts = { req.path }
-  for _, name in ipairs { "customerId", "filters", "maxResults", "parameters" } do
+  for _, name in ipairs { "customerId", "filters", "maxResults", "parameters", "orgUnitID",
+    "groupIdFilter", "eventName", "startTime", "endTime", "actorIpAddress" } do
     parts[#parts + 1] = req:arg(name) or ""
   end
   return ngx.md5(table.concat(parts, "\n")):sub(1, 12)

@@ -16,6 +16,11 @@ local defaults = {
   fail = false,
   forbidden = false,
   entities = 2600,
+  users = 1200,
+  activities = 96,
+  activity_edges = "[]",
+  late = 0,
+  late_after = 1,
   warning = false,
   warning_page = 2,
   fail_status = 3,
@@ -64,6 +69,8 @@ local TYPES = {
   warning_page = "number", warning_date = "string", fail_status = "number", tasks_key = "string",
   batch_max = "number", lag_days = "number", latest_date = "string", old_dates = "string",
   shuffle = "boolean", auth_shape = "string", int_style = "string", bom = "boolean",
+  users = "number", activities = "number", activity_edges = "string", late = "number",
+  late_after = "number",
 }
 
 ---What is wrong with a setting; nil if nothing.
