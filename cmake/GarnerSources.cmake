@@ -13,6 +13,7 @@ set(GARNER_CORE_SOURCES
   src/core/error.c
   src/core/exchange.c
   src/core/files.c
+  src/core/framing.c
   src/core/inflate.c
   src/core/json.c
   src/core/json_pick.c

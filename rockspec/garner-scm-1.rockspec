@@ -47,6 +47,7 @@ build = {
         "src/core/error.c",
         "src/core/exchange.c",
         "src/core/files.c",
+        "src/core/framing.c",
         "src/core/inflate.c",
         "src/core/json.c",
         "src/core/json_pick.c",

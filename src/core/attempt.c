@@ -7,6 +7,7 @@
 #include "address.h"
 #include "alloc.h"
 #include "clock.h"
+#include "framing.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -28,12 +29,14 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg) {
   if (a->body_started)
     return len;
   /* libcurl shows interim responses too: each status line starts anew. */
-  if (len >= 5 && memcmp(data, "HTTP/", 5) == 0)
+  if (len >= 5 && memcmp(data, "HTTP/", 5) == 0) {
     gn_buf_reset(a->headers);
-  else if (gn_buf_append(a->headers, data, len) != GN_BUF_OK) {
+    a->head_ended = false;
+  } else if (gn_buf_append(a->headers, data, len) != GN_BUF_OK) {
     gn_error_memory(&a->sink_error);
     return 0;
   }
+  a->head_ended = a->head_ended || *data == '\r' || *data == '\n';
   return len;
 }
 
@@ -352,13 +355,21 @@ static CURLcode end_body(struct gn_attempt *a, CURLcode rc) {
   return CURLE_PARTIAL_FILE;
 }
 
+static CURLcode check_framing(struct gn_attempt *a, CURLcode rc) {
+  curl_off_t first_byte = 0;
+  struct gn_framing f = {rc, a->headers, false, a->head_ended, a->text};
+  curl_easy_getinfo(a->easy, CURLINFO_STARTTRANSFER_TIME_T, &first_byte);
+  f.answering = first_byte > 0;
+  return gn_framing_result(&f);
+}
+
 void gn_attempt_outcome(struct gn_attempt *a, CURLcode rc,
                         struct gn_outcome *o) {
   curl_off_t sent_after = 0;
   long connect_code = 0;
   const char *value;
   size_t len;
-  rc = end_body(a, rc);
+  rc = check_framing(a, end_body(a, rc));
   memset(o, 0, sizeof *o);
   o->curl_code = (int)rc;
   o->retry_after = -1;

@@ -21,6 +21,7 @@ struct gn_attempt {
   struct gn_sink *file;             /* where a good body goes, or NULL */
   struct gn_policy *policy;         /* borrowed from the exchange */
   size_t header_bytes;              /* all header lines so far, every kind */
+  bool head_ended;                  /* the header block is whole */
   bool body_started;                /* trailers are not headers */
   bool deflate;                     /* the request asks for that coding */
   struct gn_body body;              /* on its way to one of the two */

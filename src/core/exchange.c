@@ -507,7 +507,7 @@ void gn_exchange_completed(struct gn_exchange *x, CURLcode rc) {
   memcpy(text, x->attempt.text, sizeof text);
   x->result->status = o.status;
   off_wire(x);
-  followed = rc == CURLE_OK ? follow(x, &err) : 0;
+  followed = o.curl_code == CURLE_OK ? follow(x, &err) : 0;
   if (followed == 1) {
     struct gn_record *record = add_record(x);
     record->status = o.status;

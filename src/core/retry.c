@@ -4,6 +4,7 @@
 #include "retry.h"
 
 #include "alloc.h"
+#include "framing.h"
 #include "json.h"
 
 #include <curl/curl.h>
@@ -47,6 +48,7 @@ static const struct curl_row curl_rows[] = {
   {CURLE_WEIRD_SERVER_REPLY, GN_PROTOCOL, "framing", NEVER},
   {CURLE_UNSUPPORTED_PROTOCOL, GN_PROTOCOL, "framing", NEVER},
   {CURLE_FILESIZE_EXCEEDED, GN_TOO_LARGE, "body", NEVER},
+  {GN_CURLE_TOO_LARGE, GN_TOO_LARGE, "headers", NEVER},
   {CURLE_URL_MALFORMAT, GN_INVALID, "url", NEVER},
   {CURLE_ABORTED_BY_CALLBACK, GN_CANCELLED, "cancelled", NEVER},
   {CURLE_OUT_OF_MEMORY, GN_MEMORY, "memory", NEVER},
