@@ -1,5 +1,5 @@
-/* Owns: the checks of the result codes that framing makes of libcurl's. The wire
- * behind them is in the specs of the server of faults.
+/* Owns: the checks of the result codes that framing makes of libcurl's. The
+ * wire behind them is in the specs of the server of faults.
  * Must not: need a server.
  */
 #include "framing.h"

@@ -1,5 +1,5 @@
-/* Owns: what libcurl lets pass in the framing of a response, and what it calls by
- * another name: one result code that means what happened.
+/* Owns: what libcurl lets pass in the framing of a response, and what it calls
+ * by another name: one result code that means what happened.
  * Must not: read a body, or know of handles.
  */
 #ifndef GN_FRAMING_H
