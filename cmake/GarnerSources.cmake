@@ -92,6 +92,9 @@ set(GARNER_LUA_FILES
   garner/poll.lua
   garner/progress.lua
   garner/pull.lua
+  garner/pull/budget.lua
+  garner/pull/patience.lua
+  garner/pull/run.lua
   garner/report.lua
   garner/request.lua
   garner/response.lua

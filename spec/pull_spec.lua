@@ -4,64 +4,11 @@ local compat = require "garner.compat"
 local driver = require "garner.driver"
 local errors = require "garner.errors"
 local pull = require "garner.pull"
+local pulls = require "spec.support.pulls"
 local tasks = require "garner.tasks"
-local time = require "garner.time"
-local window = require "garner.window"
 
--- A clock far after all data, unless a test says otherwise.
-local NOW = 2000000000
-
-local function windows_of(from, to, max, edges)
-  local range = { kind = "instant", from = from, to = to, zone = time.zone "UTC" }
-  local windows = assert(window.plan(range, { max = max, edges = edges, granularity = 1 }))
-  for _, each in ipairs(windows) do
-    each.from_text, each.to_text = time.format(each.from), time.format(each.to)
-  end
-  return windows
-end
-
-local function source_of(fields)
-  local logged = {}
-  local source = {
-    client = { log = function(level, event, about)
-      logged[#logged + 1] = { level = level, event = event, fields = about }
-    end },
-    name = "made-up rows", from = 0, to = 400, edges = "[)", zone_name = "UTC", now = NOW,
-    fetch = function(each) return { rows = { { n = each.index } } } end,
-  }
-  for name, value in pairs(fields or {}) do source[name] = value end
-  source.windows = source.windows or windows_of(source.from, source.to, source.max or 100,
-    source.edges)
-  source.from_text, source.to_text = time.format(source.from), time.format(source.to)
-  return source, logged
-end
-
-local function new(fields)
-  local source, logged = source_of(fields)
-  return assert(pull.new(source)), logged
-end
-
-local function numbers(rows)
-  local out = {}
-  for index, row in ipairs(rows) do out[index] = row.n end
-  return out
-end
-
-local function states(made)
-  local out = {}
-  for index, each in ipairs(made:coverage()) do out[index] = each.state end
-  return out
-end
-
-local function failing(kind, which)
-  return function(each)
-    if which[each.index] then
-      return nil, errors.new { kind = kind, message = "window " .. each.index .. " broke",
-        status = 500, request_id = "r-" .. each.index }
-    end
-    return { rows = { { n = each.index } } }
-  end
-end
+local new, numbers, states = pulls.new, pulls.numbers, pulls.states
+local failing, windows_of = pulls.failing, pulls.windows
 
 describe("a pull", function()
   it("says what it is going to do without doing it", function()
@@ -286,7 +233,7 @@ describe("states of windows", function()
     local asked
     local function make(policy)
       asked = {}
-      return pull.new((source_of { now = 1000, retention = 800, on_retention = policy,
+      return pull.new((pulls.source { now = 1000, retention = 800, on_retention = policy,
         fetch = function(each)
           asked[#asked + 1] = each.index
           return { rows = each.index == 1 and { { n = 1 } } or {} }

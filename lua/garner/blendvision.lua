@@ -96,12 +96,9 @@ function BlendVision:live_metrics(given)
     time = function(row) return row.epoch end, key = metrics.key,
     identity = function(row) return tostring(row.value) end,
     columns = metrics.COLUMNS, record = metrics.record, points = true,
-    fetch = function(each)
-      local body, err = metrics.get(self, ask, time.format(each.send_from),
-        time.format(each.send_to), given)
-      if not body then return nil, err end
-      local rows, absent = metrics.rows(body, ask.types)
-      return { rows = rows, absent = absent }
+    fetch = function(each, budget)
+      return metrics.fetch(self, ask, time.format(each.send_from), time.format(each.send_to),
+        given, budget)
     end,
   })
 end

@@ -22,9 +22,25 @@ local BY_KIND = {
 ---@field reason? string why the state is what it is
 ---@field rows number rows given to the caller
 ---@field err? garner.Error
+---@field requests? number made for it so far
 ---@field withheld? number rows that came but are not ready, so not given
+---@field skipped? boolean a hole that the caller chose to have
 ---@field warnings table[]
 ---@field absent? string[] asked-for series that the answer lacks
+
+---How many windows are in which state, in one line.
+---@param coverage garner.coverage.window[]
+---@return string
+function M.summary(coverage)
+  local counts, order, rows = {}, {}, 0
+  for _, window in ipairs(coverage) do
+    if not counts[window.state] then order[#order + 1] = window.state end
+    counts[window.state], rows = (counts[window.state] or 0) + 1, rows + window.rows
+  end
+  for index, state in ipairs(order) do order[index] = counts[state] .. " " .. state end
+  return ("%d window%s: %s; %d rows"):format(#coverage, #coverage == 1 and "" or "s",
+    table.concat(order, ", "), rows)
+end
 
 local Coverage = {}
 Coverage.__index = Coverage
@@ -41,6 +57,7 @@ function Coverage:__tostring()
     if window.reason then line = line .. "  (" .. window.reason .. ")" end
     lines[#lines + 1] = line
   end
+  lines[#lines + 1] = M.summary(self)
   return table.concat(lines, "\n")
 end
 
@@ -71,6 +88,19 @@ function M.holes(coverage)
   local out = {}
   for _, window in ipairs(coverage) do
     if M.HOLES[window.state] and not window.skipped then out[#out + 1] = window end
+  end
+  return out
+end
+
+---Windows that did not end well: holes, and those that were not asked for or
+---not finished.
+---@param coverage garner.coverage.window[]
+---@return garner.coverage.window[]
+function M.open(coverage)
+  local out = {}
+  for _, window in ipairs(coverage) do
+    local unfinished = window.state == "planned" or window.state == "pending"
+    if unfinished or M.HOLES[window.state] and not window.skipped then out[#out + 1] = window end
   end
   return out
 end

@@ -1,43 +1,62 @@
--- Owns one run over a time range: it fetches the planned windows side by
--- side, gives their rows in plan order, and says what became of each window.
--- A window without its data is a hole and never silent. What a window is and
--- how it is fetched comes as a `source`; this file must not know any vendor.
+-- Owns a pull as its caller holds it: one run over a time range, its options
+-- and its verbs. A window without its data is a hole and never silent. What a
+-- window is and how it is fetched comes as a `source`; this file must not know
+-- any vendor.
 
 local arguments = require "garner.arguments"
+local budget = require "garner.pull.budget"
 local compat = require "garner.compat"
 local coverage = require "garner.coverage"
 local driver = require "garner.driver"
 local errors = require "garner.errors"
 local options = require "garner.options"
 local plan = require "garner.plan"
-local progress = require "garner.progress"
-local rows = require "garner.rows"
+local run = require "garner.pull.run"
 local save = require "garner.save"
 local series = require "garner.series"
-local tasks = require "garner.tasks"
 local time = require "garner.time"
 
 local M = {}
 
--- Options that every pull takes; a vendor adds its own.
-M.RULES = {
-  from = options.any, to = options.any, date = options.any, zone = options.text,
-  concurrency = options.integer(1),
-  on_not_ready = options.one_of { "error", "skip", "provisional" },
-  retention = options.one_of { "warn", "refuse", "skip" }, lag = arguments.lag,
+-- Windows in flight.
+M.CONCURRENCY = run.CONCURRENCY
+
+-- What a source takes from the caller's options as it is.
+local COPIED = {
+  lag = arguments.lag, on_not_ready = options.one_of { "error", "wait", "provisional", "skip" },
+  settle_after = arguments.lag, wait_budget = options.duration, wait_first = options.duration,
+  wait_factor = options.factor, wait_cap = options.duration,
+  max_requests = options.integer(1), max_rows = options.integer(1),
   progress = options.boolean, on_progress = options.callable,
 }
 
--- Windows in flight.
-M.CONCURRENCY = 4
+-- Options that every pull takes; a vendor adds its own.
+M.RULES = {
+  from = options.any, to = options.any, date = options.any, zone = options.text,
+  concurrency = options.integer(1), retention = options.one_of { "warn", "refuse", "skip" },
+}
+for name, rule in pairs(COPIED) do M.RULES[name] = rule end
 
--- Errors that the next window would only repeat. The second list counts only
--- until a first window has answered: after that it is about the window.
-local FATAL = { unauthenticated = true, forbidden = true, cancelled = true, memory = true,
-  truncated = true, file = true }
-local FATAL_AT_FIRST = { invalid = true, not_found = true }
+-- Of no use unless windows are waited for.
+local WITH_WAIT = { "settle_after", "wait_budget", "wait_first", "wait_factor", "wait_cap" }
 
----@class garner.pull.source
+---@class garner.pull.options
+---@field concurrency? number windows in flight (4)
+---@field on_not_ready? string "error" (default), "wait", "provisional", "skip"
+---@field lag? number|string how late the vendor's data settles; its own default
+---@field settle_after? number|string with "wait": windows younger than this are asked for again
+---       until two answers agree (default: the lag)
+---@field wait_budget? number|string with "wait": how long a window is waited for (1 h)
+---@field wait_first? number|string with "wait": the first pause between two looks (60 s)
+---@field wait_factor? number with "wait": what a pause is multiplied by for the next one (1.5)
+---@field wait_cap? number|string with "wait": the longest pause (10 min)
+---@field retention? string "warn" (default), "refuse", "skip": windows older than the vendor keeps
+---@field max_requests? number the pull ends in kind "truncated", code "requests", beyond it
+---@field max_rows? number the pull ends in kind "truncated", code "rows", beyond it
+---@field progress? boolean one line on the terminal
+---@field on_progress? fun(at: garner.Progress)
+
+---@class garner.pull.source: garner.pull.options
 ---@field client garner.Client
 ---@field name string what is pulled, for texts
 ---@field windows table[] index, from, to (logical, epoch), send_from, send_to, from_text, to_text
@@ -47,9 +66,13 @@ local FATAL_AT_FIRST = { invalid = true, not_found = true }
 ---@field to_text string
 ---@field zone_name string
 ---@field edges string
----@field fetch fun(window: table): table|nil, garner.Error|nil one window's answer: rows (list or
----       iterator), warnings, absent, state and reason where the vendor says it is not simply there
----@field download? fun(window: table, folder: string): string|nil, garner.Error|nil
+---@field fetch fun(window: table, budget: garner.pull.budget): table|nil, garner.Error|nil one
+---       window's answer: rows (list or iterator), warnings, absent, requests, bytes, query_id;
+---       state, reason and err where the vendor says it is not simply there. Calls budget:spend
+---       before each request. May be called again for the same window: a job that it made stays in
+---       `window.job`, and is not made again
+---@field download? fun(window: table, folder: string, budget: garner.pull.budget): string|nil,
+---       garner.Error|nil
 ---@field time? fun(row: table): number|nil
 ---@field key? fun(row: table): string|nil
 ---@field identity? fun(row: table): string
@@ -61,36 +84,31 @@ local FATAL_AT_FIRST = { invalid = true, not_found = true }
 ---@field lag? number seconds until the vendor's data has settled
 ---@field retention? number seconds that the vendor keeps data
 ---@field on_retention? string
----@field on_not_ready? string
----@field concurrency? number
 ---@field rate? { per_second: number, burst: number }
 ---@field requests_per_window? number
 ---@field notes? string[]
 
+---Puts what a caller's options say about every pull into a source.
+---@param source garner.pull.source
+---@param given table checked by RULES
+---@param what string the verb, for messages
+function M.configure(source, given, what)
+  for _, name in ipairs(WITH_WAIT) do
+    if given[name] ~= nil and given.on_not_ready ~= "wait" then
+      errors.misuse(("%s: %s needs on_not_ready = \"wait\""):format(what, name))
+    end
+  end
+  for name in pairs(COPIED) do
+    if given[name] ~= nil then source[name] = given[name] end
+  end
+  source.on_retention = given.retention
+end
+
 ---@class garner.pull
+---@field conflicts number rows of one key whose values differed, so far
+---@field outside number rows that their window did not ask for, so far
 local Pull = {}
 Pull.__index = Pull
-
-local function rules_of(self)
-  local source = self.source
-  return {
-    from = source.from, to = source.to, time = source.time, key = source.key,
-    identity = source.identity,
-    on_conflict = function(older, newer)
-      self.conflicts = self.conflicts + 1
-      source.client.log("warn", "pull.conflict", {
-        pull = source.name, time = older.time, count = self.conflicts,
-        older = older.value, newer = newer.value,
-      })
-    end,
-    on_outside = function(row)
-      self.outside = self.outside + 1
-      source.client.log("warn", "pull.outside", {
-        pull = source.name, time = row.time, count = self.outside,
-      })
-    end,
-  }
-end
 
 ---A pull that has not run. Gives nil and a message where the options make it
 ---a misuse (retention = "refuse").
@@ -106,13 +124,18 @@ function M.new(source)
       source.name, first.from)
   end
   return setmetatable({
-    source = source, planned = planned, record = coverage.new(source.windows), state = "new",
-    given = 0, conflicts = 0, outside = 0, seen_windows = {}, fetched = 0,
+    source = source, planned = planned, record = coverage.new(source.windows),
+    budget = budget.new(source.name, source.max_requests), conflicts = 0, outside = 0,
   }, Pull)
 end
 
+-- new, running, done, closed
+local function state_of(self)
+  return self.run and self.run.state or self.shut and "closed" or "new"
+end
+
 function Pull:__tostring()
-  return ("garner pull (%s): %s"):format(self.state, self.source.name)
+  return ("garner pull (%s): %s"):format(state_of(self), self.source.name)
 end
 
 ---What the pull is going to do; makes no request. `tostring` of it is a
@@ -157,18 +180,8 @@ function Pull:absent()
   return out
 end
 
-local function fetch_window(self, index, how)
-  local source, window = self.source, self.source.windows[index]
-  local record = self.record[index]
-  if source.on_retention == "skip" and plan.is_past(window, source.retention, source.now) then
-    return { skipped = true }
-  end
-  record.state = "pending"
-  return how(window)
-end
-
 local function check_new(self, verb)
-  if self.state ~= "new" then
+  if state_of(self) ~= "new" then
     errors.misuse(("%s: a pull runs once, and this one has; make a new one"):format(verb))
   end
 end
@@ -182,186 +195,9 @@ local function begin(self, verb, how)
       first = self.planned.windows[self.planned.past_retention[1]].from,
     })
   end
-  self.state, self.begun, self.requests = "running", driver.current().now(), 0
-  self.merger = rows.merger(rules_of(self))
-  self.meter = progress.new { progress = source.progress, on_progress = source.on_progress }
-  self.meter:update { windows_done = 0, windows_total = #source.windows, rows = 0 }
-  self.stream = tasks.ordered {
-    count = #source.windows, concurrency = source.concurrency or M.CONCURRENCY,
-    run = function(index) return fetch_window(self, index, how) end,
-  }
-end
-
-local function shut(self, state)
-  self.state = state
-  local stream = self.stream
-  self.stream, self.feed = nil, nil
-  if stream then stream:close() end
-  if self.meter then self.meter:finish() end
-end
-
-local function open_windows(self)
-  local out = {}
-  for _, window in ipairs(self.record) do
-    if coverage.HOLES[window.state] or window.state == "planned" or window.state == "pending" then
-      out[#out + 1] = window
-    end
-  end
-  return out
-end
-
-local OF_CAUSE = { "method", "status", "code", "rpc_code", "request_id", "messages", "retryable",
-  "retry_after", "attempts", "url", "body", "headers", "reason", "domain", "metadata", "details",
-  "latest" }
-
-local function hole_error(source, holes)
-  local first = holes[1]
-  local cause = first.err
-  local more = #holes > 1 and (", and %d more window%s"):format(#holes - 1,
-    #holes > 2 and "s" or "") or ""
-  local fields = {
-    kind = "hole", windows = holes, cause = cause,
-    service = source.service, operation = source.operation,
-    message = ("no complete data for %s%s: %s%s; see err.windows"):format(first.from,
-      first.from ~= first.to and " .. " .. first.to or "",
-      ((first.reason or first.state):gsub("[%s.]+$", "")), more),
-  }
-  if cause then
-    for _, name in ipairs(OF_CAUSE) do fields[name] = cause[name] end
-  end
-  return errors.new(fields)
-end
-
--- An error ends its window, or the whole pull where going on is pointless.
-local function window_failed(self, index, err)
-  local record = self.record[index]
-  record.state, record.err, record.reason = coverage.state_of(err), err, err.message
-  self.feed, self.feeding = self.merger:release(), index
-  -- What a file host says is no verdict on the client's credential.
-  local own = not (err.download and err.status)
-  if own and (FATAL[err.kind] or FATAL_AT_FIRST[err.kind] and self.fetched == 0) then
-    self.fatal = err
-  elseif record.state == "not_ready" and self.source.on_not_ready == "skip" then
-    record.skipped = true
-  end
-end
-
--- Where the vendor said that a window is not simply there, its rows are not
--- ready: they are withheld unless the caller wants provisional ones.
-local function accept(self, index, answer)
-  local record, source = self.record[index], self.source
-  self.fetched = self.fetched + 1
-  record.warnings, record.absent = answer.warnings or {}, answer.absent
-  record.query_id, record.requests = answer.query_id, answer.requests
-  self.verdict = answer.state
-  record.reason = answer.reason
-  if answer.state and coverage.HOLES[answer.state] then
-    local skip = answer.state == "not_ready" and source.on_not_ready == "skip"
-    if answer.state == "not_ready" and source.on_not_ready == "provisional" then
-      self.verdict = "provisional"
-    else
-      record.skipped = skip or nil
-      record.state, record.err = answer.state, answer.err
-      record.withheld = type(answer.rows) == "table" and #answer.rows or nil
-      self.feed, self.feeding = self.merger:release(), index
-      return
-    end
-  end
-  self.feed = self.merger:feed(source.windows[index], source.windows[index + 1], answer.rows or {})
-  self.feeding = index
-end
-
--- All rows of a window are given: what is it now?
-local function settle(self, index)
-  local record, source = self.record[index], self.source
-  if record.state ~= "pending" then return end
-  local window = source.windows[index]
-  if self.verdict then
-    record.state = self.verdict
-  elseif window.to + (source.lag or 0) > source.now then
-    record.state = "provisional"
-    record.reason = record.reason or "younger than the vendor's data takes to settle"
-  elseif record.rows > 0 then
-    record.state = "fetched"
-  elseif plan.is_past(window, source.retention, source.now) then
-    record.state, record.reason = "past_retention", "older than the data is kept, and empty"
-  else
-    record.state = "empty"
-  end
-end
-
--- What is left takes as long as what is done took.
-local function show_progress(self, done)
-  local spent, total = driver.current().now() - self.begun, #self.record
-  self.meter:update { windows_done = done, rows = self.given, requests = self.requests,
-    eta = done < total and spent / done * (total - done) or 0 }
-end
-
-local function take_window(self)
-  local index, answer, err = self.stream:next()
-  if self.state ~= "running" then return end
-  if not index then
-    self.feed, self.feeding, self.drained = self.merger:release(), #self.record, true
-    return
-  end
-  local record = self.record[index]
-  if not answer then
-    window_failed(self, index, err)
-  elseif answer.skipped then
-    record.state, record.skipped = "past_retention", true
-    record.reason = "older than the data is kept; not asked for"
-    self.feed, self.feeding = self.merger:release(), index
-  else
-    accept(self, index, answer)
-  end
-  self.requests = self.requests + (answer and answer.requests or 1)
-  show_progress(self, index)
-end
-
-local function finish(self)
-  local fatal = self.fatal
-  shut(self, "done")
-  if fatal then
-    fatal.windows = open_windows(self)
-    return nil, fatal
-  end
-  local holes = coverage.holes(self.record)
-  if holes[1] then return nil, hole_error(self.source, holes) end
-  return nil
-end
-
--- The next row; nil at the end; nil and an error instead of a silent end.
-local function next_row(self)
-  while self.state == "running" do
-    if self.feed then
-      local row, err = self.feed()
-      if self.state ~= "running" then break end
-      local index = self.feeding
-      if row then
-        self.given = self.given + 1
-        self.record[index].rows = self.record[index].rows + 1
-        return row
-      end
-      self.feed = nil
-      if err then
-        window_failed(self, index, err)
-      else
-        settle(self, index)
-      end
-    elseif self.drained or self.fatal then
-      return finish(self)
-    else
-      take_window(self)
-    end
-  end
-  if self.stopped then return nil, self.stopped end
-  return nil
-end
-
-local function stop(self, err)
-  err.windows = open_windows(self)
-  self.stopped = err
-  shut(self, "closed")
+  self.run = run.new(source, self, how)
+  self.run.limit = source.max_rows
+  return self.run
 end
 
 -- What compat.guard gives. What was raised ends the pull and is raised again.
@@ -383,19 +219,19 @@ function Pull:rows()
   if driver.no_for() then
     errors.misuse "rows: this Lua cannot wait inside a `for` iterator; use each(fn)"
   end
-  begin(self, "rows", self.source.fetch)
+  local running = begin(self, "rows", self.source.fetch)
   return function()
-    local row, err = next_row(self)
+    local row, err = running:next()
     if err then errors.raise(err, self.source.client.log) end
     return row
   end, nil, nil, self
 end
 
-local function give_each(self, fn)
+local function give_each(running, fn)
   while true do
-    local row, err = next_row(self)
+    local row, err = running:next()
     if err then return nil, err end
-    if row == nil then return self.given end
+    if row == nil then return running.given end
     fn(row)
   end
 end
@@ -407,34 +243,29 @@ end
 ---@return garner.Error|nil err kind "hole" where windows are missing
 function Pull:each(fn)
   if not compat.callable(fn) then errors.misuse "each: a function expected" end
-  begin(self, "each", self.source.fetch)
-  return passed_on(self, compat.guard(give_each, self, fn))
+  return passed_on(self, compat.guard(give_each, begin(self, "each", self.source.fetch), fn))
 end
 
-local function collect_rows(self, limit)
+local function collect_rows(running)
   local out = {}
   while true do
-    local row, err = next_row(self)
+    local row, err = running:next()
     if err then return nil, err, out end
     if row == nil then return out end
-    if limit and #out == limit then
-      stop(self, errors.new { kind = "truncated", code = "rows",
-        message = ("%s has more than max_rows = %d rows"):format(self.source.name, limit) })
-      return nil, self.stopped, out
-    end
     out[#out + 1] = row
   end
 end
 
 ---All rows as a list.
----@param given? { max_rows: number }
+---@param given? table max_rows: the pull's own if left out
 ---@return table[]|nil
 ---@return garner.Error|nil kind "truncated" where there are more than max_rows
 ---@return table[]|nil partial the rows that did come, with an error
 function Pull:collect(given)
   local limit = options.check(given, { max_rows = options.integer(1) }, "collect").max_rows
-  begin(self, "collect", self.source.fetch)
-  return passed_on(self, compat.guard(collect_rows, self, limit))
+  local running = begin(self, "collect", self.source.fetch)
+  running.limit = limit or running.limit
+  return passed_on(self, compat.guard(collect_rows, running))
 end
 
 ---The points as series, one for each type and dimension.
@@ -445,8 +276,8 @@ function Pull:series()
   if not self.source.points then
     errors.misuse "series: the rows of this pull are no metric points"
   end
-  begin(self, "series", self.source.fetch)
-  return passed_on(self, compat.guard(series.collect, function() return next_row(self) end))
+  local running = begin(self, "series", self.source.fetch)
+  return passed_on(self, compat.guard(series.collect, function() return running:next() end))
 end
 
 ---Writes all rows to a file: CSV (RFC 4180) or JSON Lines, by the suffix. The
@@ -463,11 +294,11 @@ function Pull:save(path, given)
   if err then return nil, err end
   local ok, count
   ok, count, err = compat.guard(function()
-    begin(self, "save", self.source.fetch)
-    return writer:write_all(function() return next_row(self) end)
+    local running = begin(self, "save", self.source.fetch)
+    return writer:write_all(function() return running:next() end)
   end)
   if not ok then writer:abort() end
-  if self.state == "running" then shut(self, "closed") end
+  if self.run then self.run:close() end
   return passed_on(self, ok, count, err)
 end
 
@@ -489,13 +320,13 @@ function Pull:download(folder)
   end
   probe:close()
   local files = {}
-  begin(self, "download", function(window)
-    local path, err = source.download(window, folder)
+  local running = begin(self, "download", function(window, part)
+    local path, err = source.download(window, folder, part)
     if not path then return nil, err end
     files[#files + 1] = { path = path, window = self.record[window.index] }
     return { state = "fetched" }
   end)
-  local _, err = passed_on(self, compat.guard(next_row, self))
+  local _, err = passed_on(self, compat.guard(running.next, running))
   table.sort(files, function(a, b) return a.window.index < b.window.index end)
   if err then return nil, err, files end
   return files
@@ -504,15 +335,18 @@ end
 ---Stops the pull from elsewhere: who waits for its rows gets an error of kind
 ---"cancelled". Local only; jobs already created go on at the vendor.
 function Pull:cancel()
-  if self.state == "done" or self.state == "closed" then return end
-  stop(self, errors.new { kind = "cancelled",
-    message = self.source.name .. ": the pull was cancelled" })
+  if not self.run then
+    self.shut = true
+  else
+    self.run:stop(errors.new { kind = "cancelled",
+      message = self.source.name .. ": the pull was cancelled" })
+  end
 end
 
 ---Ends the pull and what it has in flight; further rows are nil. Any number
 ---of times, in any state.
 function Pull:close()
-  if self.state ~= "done" and self.state ~= "closed" then shut(self, "closed") end
+  if self.run then self.run:close() else self.shut = true end
 end
 
 Pull.__close = Pull.close

@@ -1,9 +1,45 @@
 -- Owns how the rows of adjacent windows become one sequence: what lies
 -- outside the asked-for range is dropped, and rows in the instants that two
 -- windows share are compared, so that each comes out as often as it
--- happened. It must not fetch anything and must not know any vendor.
+-- happened; and whether two answers have the same rows. It must not fetch
+-- anything and must not know any vendor.
 
 local M = {}
+
+local function canonical(value)
+  if type(value) == "string" then return #value .. ":" .. value end
+  if type(value) ~= "table" then return tostring(value) end
+  local parts = {}
+  for name, inner in pairs(value) do
+    parts[#parts + 1] = canonical(name) .. "=" .. canonical(inner)
+  end
+  table.sort(parts)
+  return "{" .. table.concat(parts, ",") .. "}"
+end
+
+---Text that is equal for rows that are equal in every field: of the vendor's
+---untouched object where the row has it.
+---@param row table
+---@return string
+function M.identity(row)
+  return canonical(type(row.raw) == "table" and row.raw or row)
+end
+
+---Text that is equal for lists of the same rows, each as often, in any order.
+---@param list table[]
+---@param rules garner.rows.rules
+---@return string
+function M.fingerprint(list, rules)
+  local identity, parts = rules.identity or M.identity, {}
+  for index, row in ipairs(list) do
+    local text = identity(row)
+    local key = rules.key and rules.key(row)
+    parts[index] = key and canonical { key, text } or text
+  end
+  table.sort(parts)
+  for index, text in ipairs(parts) do parts[index] = #text .. ":" .. text end
+  return table.concat(parts)
+end
 
 ---@class garner.rows.rules
 ---@field from? number epoch where the asked-for range begins

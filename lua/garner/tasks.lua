@@ -236,11 +236,45 @@ local function start_one(stream)
   end)
 end
 
+-- What runs or waits to be handed out, without what is away in a pause.
+local function full(stream)
+  return stream.started - stream.delivered - stream.away >= stream.concurrency
+end
+
+-- Lets one come back whose pause is over: always, if somebody waits for just that.
+local function admit(stream)
+  local first
+  for i in pairs(stream.returning) do
+    first = math.min(first or i, i)
+  end
+  if not first or first ~= stream.awaited and full(stream) then
+    return false
+  end
+  local gate = stream.returning[first]
+  stream.returning[first], stream.away = nil, stream.away - 1
+  open(gate, stream.scheduler)
+  return true
+end
+
 local function fill(stream)
-  while not stream.closed and stream.started < stream.n
-    and stream.started - stream.delivered < stream.concurrency do
+  while not stream.closed and admit(stream) do end -- luacheck: ignore 542
+  while not stream.closed and stream.started < stream.n and not full(stream) do
     start_one(stream)
   end
+end
+
+--- Called by what runs as `i`: sleeps without counting as in flight, so that others go
+--- on, and comes back when there is room.
+---@param i integer
+---@param seconds number
+function Stream:pause(i, seconds)
+  self.away = self.away + 1
+  fill(self)
+  driver.current().sleep(seconds)
+  local gate = new_gate()
+  self.returning[i] = gate
+  fill(self)
+  self.scheduler:pass(gate)
 end
 
 --- The next in order, waiting for it. What `run` raised is raised here.
@@ -256,8 +290,9 @@ function Stream:next()
     self.gate, self.awaited = new_gate(function()
       self:close()
     end), i
+    fill(self)
     self.scheduler:pass(self.gate)
-    self.gate = nil
+    self.gate, self.awaited = nil, nil
   end
   local entry = self.entries[i]
   if self.closed then
@@ -300,6 +335,7 @@ function M.ordered(spec)
   local stream = setmetatable({
     n = spec.count, concurrency = spec.concurrency, fn = spec.run,
     scheduler = current_scheduler(), started = 0, delivered = 0, tasks = {}, entries = {},
+    away = 0, returning = {},
   }, Stream)
   return stream
 end

@@ -93,10 +93,7 @@ end
 function M.pull(self, given, what, source)
   source.client, source.service, source.operation = self, self.name, what
   source.concurrency = given.concurrency or self.settings.concurrency
-  source.on_not_ready = given.on_not_ready
-  source.on_retention = given.retention
-  if given.lag ~= nil then source.lag = given.lag end
-  source.progress, source.on_progress = given.progress, given.on_progress
+  pull.configure(source, given, what)
   local made, message = pull.new(source)
   if not made then errors.misuse(("%s: %s"):format(what, message)) end
   return made

@@ -154,6 +154,24 @@ function M.key(row)
   return keys[row]
 end
 
+---One window of a pull.
+---@param client garner.Client
+---@param ask table
+---@param from_text string
+---@param to_text string
+---@param call table
+---@param budget garner.pull.budget
+---@return table|nil answer
+---@return garner.Error|nil
+function M.fetch(client, ask, from_text, to_text, call, budget)
+  local allowed, refused = budget:spend(1)
+  if not allowed then return nil, refused end
+  local body, err, response = M.get(client, ask, from_text, to_text, call)
+  if not body then return nil, err end
+  local rows, absent = M.rows(body, ask.types)
+  return { rows = rows, absent = absent, bytes = response.size }
+end
+
 M.COLUMNS = { "time", "type", "dimension", "value", "unit" }
 
 ---What `save` writes of a row.
