@@ -80,12 +80,14 @@ set(GARNER_LUA_FILES
   garner/google_reports.lua
   garner/google_reports/activities.lua
   garner/google_reports/arguments.lua
+  garner/google_reports/credentials.lua
   garner/google_reports/usage.lua
   garner/google_reports/values.lua
   garner/init.lua
   garner/job.lua
   garner/json.lua
   garner/log.lua
+  garner/oauth.lua
   garner/options.lua
   garner/pages.lua
   garner/plan.lua

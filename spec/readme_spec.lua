@@ -37,7 +37,16 @@ local function redirected(sim, scope)
   local proxy = setmetatable({}, { __index = garner })
   for _, name in ipairs(VENDORS) do
     proxy[name] = function(opts)
-      opts.base_url, opts.token = sim.url, scope.token
+      opts.base_url = sim.url
+      if opts.service_account then
+        opts.base_url, opts.service_account = scope.url, sim.key_file
+        opts.token_url = scope.url .. "/token"
+      elseif opts.refresh_token then
+        opts.base_url, opts.client_id = scope.url, "sim-client"
+        opts.client_secret, opts.refresh_token = "sim-secret", "sim-refresh"
+      else
+        opts.token = scope.token
+      end
       opts.org_id = name == "blendvision" and "sim-org" or nil
       opts.shop = name == "shoplazza" and "sim" or nil
       return garner[name](opts)
@@ -57,6 +66,7 @@ local function in_folder(code, folder)
   for _, verb in ipairs { "download", "save" } do
     code = code:gsub(":" .. verb .. ' "([%w_]+%.csv)"', ":" .. verb .. ' "' .. folder .. '/%1"')
   end
+  code = code:gsub("/var/lib/app/", folder .. "/")
   return (code:gsub('os%.date "', 'os.date "' .. folder .. "/"))
 end
 

@@ -43,6 +43,7 @@ function M.new(description)
       name = api.name, base_url = api.base_url, auth = api.auth or auth.bearer,
       token_env = token_env, needs_token = not api.open, headers = api.headers,
       options = api.options, rate = api.rate, burst = api.burst, scope = api.scope,
+      credentials = api.credentials,
     })
   end
 end

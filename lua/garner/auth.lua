@@ -112,9 +112,39 @@ local function source_of(given, what)
     .. (type(given) == "table" and "a table with neither or both" or "a " .. type(given)))
 end
 
+--- Where a secret is read from: not a function.
+---@param given string|table text, { file = path } or { env = name }
+---@param what string
+---@return table source
+function M.source(given, what)
+  if compat.callable(given) then
+    errors.misuse(what .. " must be a text, { file = path } or { env = name }")
+  end
+  return source_of(given, what)
+end
+
+--- A secret, read now; what cannot be read raises at the caller's line.
+---@param given string|table text, { file = path } or { env = name }
+---@param what string
+---@return string
+function M.secret(given, what)
+  local text, why = M.source(given, what).read()
+  if not text then
+    errors.misuse(what .. ": " .. why)
+  end
+  return text
+end
+
 local function new(scheme, header, given, what)
   local self = setmetatable({}, Auth)
   hidden[self] = { scheme = scheme, header = header, source = source_of(given, what) }
+  return self
+end
+
+local function new_oauth(description, header)
+  local self = setmetatable({}, Auth)
+  hidden[self] = { scheme = header and "header" or "bearer", header = header,
+    source = description.source, oauth = description }
   return self
 end
 
@@ -125,14 +155,18 @@ function M.bearer(token)
   return new("bearer", nil, token, "garner.auth.bearer: token")
 end
 
+local function check_header_name(name, what)
+  if type(name) ~= "string" or not name:find("^[%w!#$%%&'*+%-.^_`|~]+$") then
+    errors.misuse(what .. ": the header's name is not one: " .. options.show(name))
+  end
+end
+
 --- Sends a header of any name, such as `access-token`.
 ---@param name string
 ---@param token string|function|table text, function, { file = path } or { env = name }
 ---@return table auth for a client's `auth` option
 function M.header(name, token)
-  if type(name) ~= "string" or not name:find("^[%w!#$%%&'*+%-.^_`|~]+$") then
-    errors.misuse("garner.auth.header: the header's name is not one: " .. options.show(name))
-  end
+  check_header_name(name, "garner.auth.header")
   return new("header", name, token, "garner.auth.header: token")
 end
 
@@ -144,12 +178,53 @@ function M.basic(user, password)
   if type(user) ~= "string" or user:find("[%c:]") then
     errors.misuse("garner.auth.basic: user must be a text without a colon or control characters")
   end
-  if compat.callable(password) then
-    errors.misuse("garner.auth.basic: password must be a text, { file = path } or { env = name }")
-  end
-  local self = new("basic", nil, password, "garner.auth.basic: password")
-  hidden[self].user = user
+  local what = "garner.auth.basic: password"
+  local self = setmetatable({}, Auth)
+  hidden[self] = { scheme = "basic", source = M.source(password, what), user = user }
   return self
+end
+
+--- Tokens for a Google service account, signed for and fetched by the core: one for each
+--- scope that requests name (`scope`), before it ends and once more after a 401.
+---@param given table key_file (path) or key (table, or its JSON); subject (the user to act for, by
+--- domain-wide delegation), scopes (text or list, for requests that name none), token_url (instead
+--- of the key's token_uri), audience (instead of that URL)
+---@return table auth for a client's `auth` option; a bad key raises
+function M.service_account(given)
+  return new_oauth(require("garner.oauth").service_account(given))
+end
+
+--- Tokens for a refresh token (RFC 6749), fetched by the core before they end and once more
+--- after a 401.
+---@param given table token_url, client_id, client_secret, refresh_token (these two: text,
+--- { file = path } or { env = name }; a file is read again when the server refuses the token);
+--- rotates (true: each refresh token is good for one use, so a refresh whose fate is unknown is
+--- not repeated), on_token = function({ refresh_token, access_token, expires_at }) that stores a
+--- new refresh token before any result comes (expires_at: Unix seconds or nil; it is called again
+--- with the next result if it raises), scope, access_token (one that there is already), header
+--- (the tokens go there instead of Authorization)
+---@return table auth for a client's `auth` option
+function M.refresh_token(given)
+  local copy, header = given, nil
+  if type(given) == "table" then
+    copy, header = {}, given.header
+    for name, value in pairs(given) do
+      copy[name] = value
+    end
+    copy.header = nil
+  end
+  if header ~= nil then
+    check_header_name(header, "garner.auth.refresh_token")
+  end
+  return new_oauth(require("garner.oauth").refresh_token(copy), header)
+end
+
+--- Tokens from a login: `json` is sent to token_url, the answer has access_token and expires_in
+--- (or expires_at). It logs in again before the token ends and once after a 401.
+---@param given table token_url, json (names and texts, { file = path } or { env = name })
+---@return table auth for a client's `auth` option
+function M.login(given)
+  return new_oauth(require("garner.oauth").login(given))
 end
 
 --- Whether a value came from this module.
@@ -221,8 +296,12 @@ function M.session(auth, what)
   if auth then
     local given = hidden[auth]
     state.scheme, state.header, state.user = given.scheme, given.header, given.user
-    state.source, state.loaded = given.source, not given.source.late
-    if state.loaded then
+    state.source, state.oauth = given.source, given.oauth
+    state.loaded = not (given.source and given.source.late)
+    for _, secret in pairs(given.oauth and given.oauth.secrets or {}) do
+      self:hide(secret)
+    end
+    if given.source and state.loaded then
       local token, why = given.source.read()
       if not token then
         errors.misuse(what .. ": " .. why)
@@ -241,6 +320,13 @@ function Session:core_options()
     return nil
   elseif state.scheme == "basic" then
     return { scheme = "basic", user = state.user, password = state.token }
+  elseif state.oauth then
+    local oauth = { refresh_token = state.token }
+    for name, value in pairs(state.oauth.core) do
+      oauth[name] = value
+    end
+    return { scheme = state.scheme, header = state.header, token = state.oauth.token,
+      oauth = oauth }
   end
   return { scheme = state.scheme, header = state.header, token = state.token }
 end
@@ -248,6 +334,18 @@ end
 --- "bearer", "header", "basic" or nil.
 function Session:scheme()
   return hidden[self].scheme
+end
+
+--- Tells the core's client, which knows the tokens that it fetched.
+---@param core_client userdata
+function Session:attach(core_client)
+  hidden[self].core = hidden[self].oauth and core_client
+end
+
+--- Whether a request's scope decides which token it gets.
+---@return boolean
+function Session:wants_scope()
+  return hidden[self].oauth ~= nil
 end
 
 --- Adds further texts to hide.
@@ -262,7 +360,11 @@ end
 function Session:secrets()
   local state = hidden[self]
   local list = {}
-  for _, group in ipairs { state.secrets, state.extra } do
+  local known, fetched = false, nil
+  if state.core then
+    known, fetched = pcall(state.core.secrets, state.core) -- not once it is closed
+  end
+  for _, group in ipairs { state.secrets, state.extra, known and fetched or {} } do
     for _, text in ipairs(group) do
       list[#list + 1] = text
     end
@@ -288,14 +390,27 @@ end
 -- that was cancelled (it never ends) or takes this long, in seconds.
 local READ_LIMIT = 120
 
-local function being_read(state)
-  local reader = state.reader
-  return reader and not (reader.task and reader.task.dropped)
-    and driver.current().now() < reader.deadline
+local function at_work(worker)
+  return worker and not (worker.task and worker.task.dropped)
+    and driver.current().now() < worker.deadline
+end
+
+local function new_worker()
+  return { task = driver.task(), deadline = driver.current().now() + READ_LIMIT }
+end
+
+-- Waits while another coroutine is at what state[name] says.
+local function wait_for(state, name)
+  local waited = false
+  while at_work(state[name]) and driver.current().yieldable() do
+    driver.current().sleep(0.01)
+    waited = true
+  end
+  return waited
 end
 
 local function read(self, state, core_client)
-  local reader = { task = driver.task(), deadline = driver.current().now() + READ_LIMIT }
+  local reader = new_worker()
   state.reader = reader
   local token, why, cause = state.source.read()
   if state.reader == reader then
@@ -313,15 +428,6 @@ local function read(self, state, core_client)
   return true, same
 end
 
-local function wait_for_reader(state)
-  local waited = false
-  while being_read(state) and driver.current().yieldable() do
-    driver.current().sleep(0.01)
-    waited = true
-  end
-  return waited
-end
-
 --- Makes sure that there is a token: calls the token function for the first time.
 ---@param core_client userdata
 ---@return integer|nil generation
@@ -329,7 +435,7 @@ end
 function Session:ready(core_client)
   local state = hidden[self]
   if not state.loaded then
-    if wait_for_reader(state) and state.err then
+    if wait_for(state, "reader") and state.err then
       return nil, state.err
     end
     if not state.loaded then
@@ -352,7 +458,7 @@ function Session:renew(core_client, seen)
   if not state.source or not state.source.again then
     return false
   end
-  wait_for_reader(state)
+  wait_for(state, "reader")
   if state.generation ~= seen then
     return state.err == nil, state.err
   end
@@ -361,6 +467,46 @@ function Session:renew(core_client, seen)
     return false, same
   end
   return not same
+end
+
+-- Calls on_token; what it raises, or returns as nil and a reason, reaches the caller.
+local function tell(state, news)
+  local ok, done, why = compat.guard(state.oauth.on_token, news)
+  if not ok then
+    state.teller = nil
+    error(done, 0)
+  elseif not done and why ~= nil then
+    state.teller = nil
+    error(why, 0)
+  end
+end
+
+--- Gives new refresh tokens to on_token, oldest first, before a result is handed out. One
+--- coroutine tells, the others wait for it. What on_token raises is raised, and the token
+--- stays to be told again.
+---@param log fun(level: string, event: string, fields: table|nil)
+function Session:settle(log)
+  local state = hidden[self]
+  if not state.core then
+    return
+  end
+  wait_for(state, "teller")
+  local news = state.core:token_news()
+  if not news then
+    return
+  end
+  state.teller = new_worker()
+  while news do
+    if state.oauth.on_token then
+      tell(state, news)
+    elseif not state.unstored then
+      state.unstored = true
+      log("warn", "refresh_token_not_stored", {})
+    end
+    state.core:token_told()
+    news = state.core:token_news()
+  end
+  state.teller = nil
 end
 
 return M

@@ -20,6 +20,7 @@ local window = require "garner.window"
 local M = {}
 
 M.BASE_URL = "https://api.one.blendvision.com"
+M.LOGIN_PATH = "/bv/account/v1/accounts/login"
 
 -- How many reports one batch-get may ask for is not documented.
 M.BATCH = 100
@@ -29,20 +30,51 @@ local BlendVision = {}
 
 local CALL = vendor.rules(endpoint.CALL_OPTIONS, { org_id = options.text })
 
+-- A login instead of an API token. Its answer has a refresh token too, but how that is used is not
+-- documented: a token that ends is replaced by logging in again.
+local credentials = {
+  options = { email = options.any, password = options.any, login_token = options.any,
+    login_url = options.text },
+  help = "email and password (of a login), or login_token",
+}
+
+function credentials.make(given, opts)
+  if given.login_token ~= nil then
+    if given.email ~= nil or given.password ~= nil then
+      errors.misuse "garner.blendvision: give login_token, or email and password, not both"
+    end
+    return auth.bearer(given.login_token)
+  elseif given.email == nil or given.password == nil then
+    return nil
+  end
+  return auth.login {
+    token_url = given.login_url or opts.base_url:gsub("/+$", "") .. M.LOGIN_PATH,
+    json = { email = given.email, password = given.password },
+  }
+end
+
+local function logs_in(given)
+  return given.login_token ~= nil or given.email ~= nil
+end
+
 ---A client of BlendVision One. Without arguments the credential comes from
 ---BLENDVISION_TOKEN and BLENDVISION_ORG_ID.
----@param given? table token (API token of the console), org_id (required with an API token: sent
----  as x-bv-org-id), base_url, zone (for times that carry none, default UTC), concurrency,
----  deprecated_fields (also send the fields that the reference calls deprecated; off), and
----  event_id_field ("id"), type_field ("type"), dimensions_field ("dimensions"): names that the
----  reference's text lost; and every option of garner.client
+---@param given? table token (API token of the console), or email and password (it logs in, and
+---  again when that token has ended), or login_token (a token from a login: text, function, { file
+---  = }, { env = }); org_id (required with an API token: sent as x-bv-org-id), base_url, zone (for
+---  times that carry none, default UTC), concurrency, deprecated_fields (also send the fields that
+---  the reference calls deprecated; off), and event_id_field ("id"), type_field ("type"),
+---  dimensions_field ("dimensions"): names that the reference's text lost; and every option of
+---  garner.client
 ---@return garner.blendvision
 function M.new(given)
   return vendor.new(BlendVision, given, {
     name = "blendvision", base_url = M.BASE_URL, auth = auth.bearer,
     token_env = { "BLENDVISION_TOKEN" },
     headers = { ["x-bv-org-id"] = { option = "org_id", env = "BLENDVISION_ORG_ID",
-      what = "the organization id, which BlendVision requires with an API token" } },
+      what = "the organization id, which BlendVision requires with an API token",
+      optional = logs_in } },
+    credentials = credentials,
     options = {
       zone = options.text, deprecated_fields = options.boolean,
       event_id_field = options.text, type_field = options.text, dimensions_field = options.text,

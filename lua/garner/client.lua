@@ -57,7 +57,7 @@ local function auth_rule(value)
   if auth.is(value) then
     return value
   end
-  return nil, "must be garner.auth.bearer(...), garner.auth.header(...) or garner.auth.basic(...)"
+  return nil, "must come from garner.auth, such as garner.auth.bearer(...)"
 end
 
 local function list_rule(value)
@@ -109,7 +109,27 @@ local function from_env(names)
   end
 end
 
+-- A vendor's own ways to a credential; their options are secrets and go.
+local function made_auth(opts, vendor, what)
+  local given, any = {}, false
+  for name in pairs(vendor.credentials.options) do
+    given[name], opts[name] = opts[name], nil
+    any = any or given[name] ~= nil
+  end
+  local made = vendor.credentials.make(given, opts)
+  if made and (opts.token ~= nil or opts.auth) then
+    errors.misuse(what .. ": give one credential only: token, auth, or the options of another")
+  elseif any and not made then
+    errors.misuse(what .. ": " .. vendor.credentials.help)
+  end
+  return made
+end
+
 local function pick_auth(opts, vendor, what)
+  local made = vendor.credentials and made_auth(opts, vendor, what)
+  if made then
+    return made
+  end
   if opts.token == nil and not opts.auth then
     opts.token = from_env(vendor.token_env or {})
   end
@@ -118,7 +138,7 @@ local function pick_auth(opts, vendor, what)
       local names = vendor.token_env or {}
       errors.misuse(what .. ": no token: set the option token"
         .. (names[1] and " or the environment variable " .. names[1] .. auth.env_hint(names[1])
-          or ""))
+          or "") .. (vendor.credentials and "; " .. vendor.credentials.help or ""))
     end
     return opts.auth
   elseif opts.auth then
@@ -174,7 +194,7 @@ end
 
 -- Lets go of what a client holds, once: for `close` and for the collector, so it
 -- must not reach the client itself.
-local function closer(core_client, operations)
+local function closer(core_client, operations, settle)
   local closed = false
   engine.acquire()
   return function()
@@ -185,8 +205,12 @@ local function closer(core_client, operations)
     for op in pairs(operations) do
       op:cancel()
     end
+    local ok, why = pcall(settle) -- a new refresh token is not lost
     core_client:close()
     engine.release()
+    if not ok then
+      error(why, 0)
+    end
   end, function()
     return closed
   end
@@ -201,13 +225,15 @@ end
 --- ("cjson"), log, allow_http, allow_private, insecure_tls. Durations: seconds or "90s", "15m"
 ---@param vendor table|nil what an API adds: name, base_url (text, or a function of the checked
 --- options), auth (function(token)), token_env, needs_token, scope, headers, rate, burst, options
---- (more rules)
+--- (more rules), credentials (other ways to a credential: options = rules, make = function(their
+--- values, the checked options) -> auth or nil, help = a text)
 ---@return garner.Client
 function M.new(opts, vendor)
   vendor = vendor or {}
   local what = "garner." .. (vendor.name or "client")
   opts = options.alias(opts, "access_token", "token", what)
-  opts = options.check(opts, merged(SCHEMA, vendor.options), what)
+  opts = options.check(opts, merged(merged(SCHEMA, vendor.options),
+    vendor.credentials and vendor.credentials.options), what)
   if type(vendor.base_url) == "function" then
     opts.base_url = vendor.base_url(opts)
   end
@@ -225,12 +251,16 @@ function M.new(opts, vendor)
   if not ok then
     errors.misuse(what .. ": " .. errors.redact(tostring(made), session:secrets()))
   end
+  session:attach(made)
   local operations = setmetatable({}, { __mode = "k" })
-  local close, closed = closer(made, operations)
   local function secrets()
     return session:secrets()
   end
   local write, shown = log.new(opts.log, secrets)
+  local function settle()
+    session:settle(write)
+  end
+  local close, closed = closer(made, operations, settle)
   local self = setmetatable({ log = write, options = opts }, Client)
   opts.token, opts.auth, opts.headers = nil, nil, nil
   hidden[self] = {
@@ -239,6 +269,7 @@ function M.new(opts, vendor)
     plain = {}, plain_count = 0, scope = vendor.scope, codec = opts.json, log = write,
     shown = shown,
     guard = compat.finalizer(close), core_origin = made:origin(),
+    scoped = session:wants_scope(), settle = session:wants_scope() and settle or nil,
   }
   if opts.insecure_tls then
     write("warn", "insecure_tls", { origin = made:origin() })
@@ -294,7 +325,7 @@ end
 function M.start(state, verb, core_request, rules)
   local op, err = engine.start(verb, state.core, core_request, rules)
   if op then
-    state.operations[op] = true
+    state.operations[op], op.settle = true, state.settle
   end
   return op, err
 end
@@ -311,7 +342,7 @@ function M.failure(value, context)
 end
 
 local function await(state, op, context)
-  state.operations[op] = true
+  state.operations[op], op.settle = true, state.settle
   local _, result = op:next()
   state.operations[op] = nil
   if not result then
@@ -322,7 +353,9 @@ end
 
 local function send_once(state, core_request, context)
   local result, status, op, err = engine.exchange(state.core, core_request)
-  if not result then
+  if result and state.settle then
+    state.settle()
+  elseif not result then
     if not op and not err then
       op, err = engine.start("submit", state.core, core_request)
     end

@@ -224,6 +224,15 @@ function Operation:take()
   return event, value
 end
 
+-- What has to be done before an event is taken; if that raises, the event stays.
+local function settle(op)
+  local ok, why = compat.guard(op.settle)
+  if not ok then
+    op.busy = nil
+    error(why, 0)
+  end
+end
+
 --- Waits for the next event. After "done" nothing comes.
 ---@return string event
 ---@return any value false where it was cancelled or the engine closed
@@ -238,6 +247,9 @@ function Operation:next()
     local task = co and driver.task()
     if not task and self.first > self.last then
       driver.host().wait(self.waiter.mailbox, nil) -- looks first, too
+    end
+    if self.settle and self:ready() then
+      settle(self)
     end
     local event, value = self:take()
     if event then

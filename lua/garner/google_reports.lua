@@ -5,6 +5,7 @@
 local activities = require "garner.google_reports.activities"
 local api = require "garner.api"
 local auth = require "garner.auth"
+local credentials = require "garner.google_reports.credentials"
 local rules = require "garner.google_reports.arguments"
 local usage = require "garner.google_reports.usage"
 
@@ -157,14 +158,18 @@ verbs.activities = {
 }
 
 ---A client of Google's Reports API. Without arguments the access token comes
----from GOOGLE_ACCESS_TOKEN.
+---from GOOGLE_ACCESS_TOKEN, else from the key file that GOOGLE_APPLICATION_CREDENTIALS names.
+---The Reports API answers for an administrator: a service account needs `subject` and domain-wide
+---delegation of the scope.
 ---@type fun(given: table|nil): garner.google_reports token (an OAuth access token with the scope
----  admin.reports.usage.readonly, for activities admin.reports.audit.readonly), base_url,
----  concurrency, zone (of activities), and every option of garner.client
+---  admin.reports.usage.readonly, for activities admin.reports.audit.readonly), or service_account
+---  ("key.json", its JSON or a table) with subject, or refresh_token, client_id, client_secret and
+---  on_token; token_url; base_url, concurrency, zone (of activities), and every option of
+---  garner.client
 M.new = api.new {
   name = "google_reports", base_url = M.BASE_URL, auth = auth.bearer,
   token_env = { "GOOGLE_ACCESS_TOKEN" }, rate = M.RATE, burst = M.BURST, scope = M.USAGE_SCOPE,
-  verbs = verbs,
+  verbs = verbs, credentials = credentials,
 }
 
 return M

@@ -5,7 +5,7 @@ local core = require "garner.core"
 
 ---@class garner
 ---@field _VERSION string
----@field auth table bearer, header, basic
+---@field auth table bearer, header, basic, service_account, refresh_token, login
 ---@field json table decode, encode, null, array
 ---@field time table
 ---@field window table

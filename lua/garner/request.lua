@@ -287,11 +287,13 @@ function M.build(state, opts, what)
   if not url then
     errors.misuse(what .. ": " .. tostring(why))
   end
+  local context = context_of(opts, state)
   return {
     url = url, method = opts.method, headers = headers, body = body, safe = opts.safe,
     creates = opts.creates, timeout = opts.timeout, attempts = opts.attempts,
     max_body = opts.max_body, redirects = opts.redirects, file = opts.file,
-  }, context_of(opts, state)
+    scope = state.scoped and context.scope or nil,
+  }, context
 end
 
 M.context = context_of

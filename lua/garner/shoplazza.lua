@@ -22,6 +22,7 @@ local M = {}
 -- The data query endpoints are documented under this version only.
 M.API_VERSION = "2022-01"
 M.DOMAIN = "myshoplaza.com"
+M.TOKEN_PATH = "/admin/oauth/token"
 M.MAX_LIMIT = 250
 
 -- Creates a task although it is a GET: never sent twice by accident.
@@ -54,12 +55,34 @@ local function version_rule(value)
   return nil, "must look like \"2022-01\", got " .. options.show(value)
 end
 
+-- Public apps: tokens that end, and refresh tokens that are good for one use.
+local credentials = {
+  options = { refresh_token = options.any, client_id = options.text, client_secret = options.any,
+    on_token = options.callable, token_url = options.text },
+  help = "refresh_token with client_id, client_secret and on_token = a function that stores each "
+    .. "new refresh token",
+}
+
+function credentials.make(given, opts)
+  if given.refresh_token == nil then return nil end
+  local first = opts.token
+  opts.token = nil
+  return auth.refresh_token {
+    token_url = given.token_url or opts.base_url:gsub("/+$", "") .. M.TOKEN_PATH,
+    client_id = given.client_id, client_secret = given.client_secret,
+    refresh_token = given.refresh_token, rotates = true, on_token = given.on_token,
+    access_token = first, header = "access-token",
+  }
+end
+
 ---A client of one Shoplazza shop. Without arguments shop and credential come
 ---from SHOPLAZZA_SHOP and SHOPLAZZA_TOKEN.
 ---@param given? table shop (its name, or its host), token (with the scope read_data; sent as
----  access-token), api_version ("2022-01"), base_url (instead of the shop's host), zone (to
----  convert times that carry an offset; naive times are sent as they are), concurrency; and every
----  option of garner.client
+---  access-token), or refresh_token, client_id, client_secret and on_token = function({
+---  refresh_token, access_token, expires_at }) that stores the new refresh token (each is good for
+---  one use; token is then the access token that there is already); api_version ("2022-01"),
+---  base_url (instead of the shop's host), zone (to convert times that carry an offset; naive
+---  times are sent as they are), concurrency; and every option of garner.client
 ---@return garner.shoplazza
 function M.new(given)
   if given ~= nil and type(given) ~= "table" then
@@ -82,6 +105,7 @@ function M.new(given)
     auth = function(token) return auth.header("access-token", token) end,
     scope = query.SCOPE, rate = query.RATE, burst = query.BURST,
     options = { shop = options.text, api_version = version_rule, zone = options.text },
+    credentials = credentials,
   })
 end
 

@@ -23,11 +23,20 @@ function M.rules(...)
   return out
 end
 
+---An environment variable that is set to something.
+---@param name string
+---@return string|nil
+function M.env(name)
+  local text = os.getenv(name)
+  return text ~= "" and text or nil
+end
+
 -- A value that the vendor needs besides the token: from the option, else from
 -- the environment.
 local function needed(spec, given, source)
   local value = given[source.option]
-  if value == nil then value = os.getenv(source.env) end
+  if value == nil then value = M.env(source.env) end
+  if value == nil and source.optional and source.optional(given) then return nil end
   if value == nil or value == "" then
     errors.misuse(("garner.%s: no %s: set the option %s or the environment variable %s%s; it is %s")
       :format(spec.name, source.option, source.option, source.env, auth.env_hint(source.env),
@@ -49,7 +58,9 @@ end
 ---@param class table the verbs
 ---@param given table|nil what the caller passed
 ---@param spec table name, base_url (text, or a function of the checked settings), auth, token_env,
----  needs_token (true), scope, headers { [name] = text, or { option, env, what } }, options (rules)
+---  needs_token (true), scope, headers { [name] = text, or { option, env, what, optional =
+---  function(given) } }, options (rules),
+---  credentials (see client.new)
 ---@return table
 function M.new(class, given, spec)
   if given ~= nil and type(given) ~= "table" then
@@ -69,7 +80,7 @@ function M.new(class, given, spec)
     name = spec.name, base_url = spec.base_url, auth = spec.auth, token_env = spec.token_env,
     needs_token = spec.needs_token ~= false, scope = spec.scope, headers = headers,
     options = M.rules(SETTINGS, spec.options or {}),
-    rate = spec.rate, burst = spec.burst,
+    rate = spec.rate, burst = spec.burst, credentials = spec.credentials,
   })
   local made = { client = inner, settings = inner.options, log = inner.log, name = spec.name }
   return setmetatable(made, {

@@ -195,7 +195,8 @@ end
 
 local function from_env()
   local found = {}
-  for _, name in ipairs { "URL", "TLS_URL", "FILES_URL", "FILES_TLS_URL", "CA_FILE", "PID" } do
+  for _, name in ipairs { "URL", "TLS_URL", "FILES_URL", "FILES_TLS_URL", "CA_FILE", "KEY_FILE",
+    "PID" } do
     found[name] = os.getenv("GARNER_SIM_" .. name)
   end
   return found
@@ -204,7 +205,8 @@ end
 local function wrap(found)
   return setmetatable({
     url = found.URL, tls_url = found.TLS_URL, files_url = found.FILES_URL,
-    files_tls_url = found.FILES_TLS_URL, ca_file = found.CA_FILE, pid = tonumber(found.PID),
+    files_tls_url = found.FILES_TLS_URL, ca_file = found.CA_FILE,
+    key_file = found.KEY_FILE, pid = tonumber(found.PID),
   }, Sim)
 end
 

@@ -2,6 +2,7 @@
  * core's policy alive.
  * Must not: show a secret, or keep Lua text after the policy has its copy.
  */
+#include "../core/alloc.h"
 #include "../core/policy.h"
 #include "util.h"
 
@@ -26,8 +27,44 @@ static enum gn_auth_scheme read_scheme(lua_State *L, int table) {
   return GN_AUTH_NONE;
 }
 
+static enum gn_grant read_grant(lua_State *L, int table) {
+  const char *name = gn_lua_text(L, table, "grant", NULL);
+  if (name && strcmp(name, "assertion") == 0)
+    return GN_GRANT_ASSERTION;
+  if (name && strcmp(name, "refresh") == 0)
+    return GN_GRANT_REFRESH;
+  if (name && strcmp(name, "login") == 0)
+    return GN_GRANT_LOGIN;
+  luaL_error(L, "option 'oauth': grant is assertion, refresh or login");
+  return GN_GRANT_LOGIN;
+}
+
+/* The auth table anchors this one, and with it the text. */
+static void read_oauth(lua_State *L, int auth, struct gn_oauth_options *o) {
+  int t;
+  if (!gn_lua_table(L, auth, "oauth"))
+    return;
+  t = lua_gettop(L);
+  o->grant = read_grant(L, t);
+  o->token_url = gn_lua_text(L, t, "token_url", NULL);
+  o->url_from_key = gn_lua_flag(L, t, "url_from_key", false);
+  o->scopes = gn_lua_text(L, t, "scopes", NULL);
+  o->private_key = gn_lua_text(L, t, "private_key", &o->private_key_len);
+  o->key_id = gn_lua_text(L, t, "key_id", NULL);
+  o->issuer = gn_lua_text(L, t, "issuer", NULL);
+  o->subject = gn_lua_text(L, t, "subject", NULL);
+  o->audience = gn_lua_text(L, t, "audience", NULL);
+  o->client_id = gn_lua_text(L, t, "client_id", NULL);
+  o->client_secret = gn_lua_text(L, t, "client_secret", NULL);
+  o->refresh_token = gn_lua_text(L, t, "refresh_token", NULL);
+  o->rotates = gn_lua_flag(L, t, "rotates", false);
+  o->body = gn_lua_text(L, t, "body", NULL);
+  lua_pop(L, 1);
+}
+
 /* Leaves the auth table on the stack, so that its text stays anchored. */
-static void read_auth(lua_State *L, int table, struct gn_policy_options *o) {
+static void read_auth(lua_State *L, int table, struct gn_policy_options *o,
+                      struct gn_oauth_options *oauth) {
   int auth;
   if (!gn_lua_table(L, table, "auth")) {
     lua_pushnil(L);
@@ -39,6 +76,8 @@ static void read_auth(lua_State *L, int table, struct gn_policy_options *o) {
   o->token = gn_lua_text(L, auth, "token", &o->token_len);
   o->user = gn_lua_text(L, auth, "user", NULL);
   o->password = gn_lua_text(L, auth, "password", NULL);
+  read_oauth(L, auth, oauth);
+  o->oauth = oauth->token_url ? oauth : NULL;
 }
 
 static const char *header_line(lua_State *L) {
@@ -147,6 +186,7 @@ static void read_numbers(lua_State *L, int t, struct gn_policy_options *o) {
 
 static int client_new(lua_State *L) {
   struct gn_policy_options o;
+  struct gn_oauth_options oauth = {0};
   struct gn_policy **p;
   struct gn_error err;
   luaL_checktype(L, 1, LUA_TTABLE);
@@ -161,7 +201,7 @@ static int client_new(lua_State *L) {
   o.user_agent = gn_lua_text(L, 1, "user_agent", NULL);
   read_proxy(L, 1, &o);
   read_numbers(L, 1, &o);
-  read_auth(L, 1, &o);
+  read_auth(L, 1, &o, &oauth);
   read_client_headers(L, 1, &o);
   read_origins(L, 1, &o);
   *p = gn_policy_new(&o, &err);
@@ -176,10 +216,57 @@ static int client_set_token(lua_State *L) {
   struct gn_error err;
   size_t len;
   const char *token = luaL_checklstring(L, 2, &len);
-  if (gn_auth_set_token(&p->auth, token, len, &err) != 0)
+  if (p->oauth) {
+    if (gn_oauth_set_refresh_token(p->oauth, token, &err) != 0)
+      return gn_lua_fail(L, &err);
+  } else if (gn_auth_set_token(&p->auth, token, len, &err) != 0)
     return gn_lua_fail(L, &err);
   lua_pushboolean(L, 1);
   return 1;
+}
+
+/* The texts to hide that the core knows: tokens, what got them. */
+static int client_secrets(lua_State *L) {
+  struct gn_policy *p = gn_lua_client(L, 1);
+  size_t i;
+  int n = 0;
+  lua_newtable(L);
+  for (i = 0; p->oauth && i < GN_OAUTH_SECRETS; i++) {
+    char *text = gn_oauth_secret(p->oauth, i);
+    if (!text)
+      continue;
+    lua_pushstring(L, text);
+    gn_wipe(text, strlen(text));
+    gn_free(text);
+    lua_rawseti(L, -2, ++n);
+  }
+  return 1;
+}
+
+/* The oldest refresh token that nobody was told of; it stays until token_told,
+ * so that an error on the way loses nothing. */
+static int client_token_news(lua_State *L) {
+  struct gn_policy *p = gn_lua_client(L, 1);
+  const struct gn_oauth_news *news = p->oauth ? gn_oauth_news(p->oauth) : NULL;
+  if (!news)
+    return 0;
+  lua_createtable(L, 0, 3);
+  lua_pushstring(L, news->refresh_token);
+  lua_setfield(L, -2, "refresh_token");
+  lua_pushstring(L, news->access_token);
+  lua_setfield(L, -2, "access_token");
+  if (news->expires_at > 0) {
+    lua_pushnumber(L, (lua_Number)news->expires_at);
+    lua_setfield(L, -2, "expires_at");
+  }
+  return 1;
+}
+
+static int client_token_told(lua_State *L) {
+  struct gn_policy *p = gn_lua_client(L, 1);
+  if (p->oauth)
+    gn_oauth_drop_news(p->oauth);
+  return 0;
 }
 
 static int client_origin(lua_State *L) {
@@ -209,6 +296,8 @@ static int client_tostring(lua_State *L) {
 void gn_lua_client_open(lua_State *L) {
   static const luaL_Reg methods[] = {
     {"set_token", client_set_token}, {"origin", client_origin},
+    {"secrets", client_secrets}, {"token_news", client_token_news},
+    {"token_told", client_token_told},
     {"url_build", gn_lua_client_url_build}, {"close", client_close},
     {NULL, NULL},
   };

@@ -60,6 +60,13 @@ static void read_file(lua_State *L, int table, struct gn_request *r) {
     refuse(L, &err);
 }
 
+static void read_scope(lua_State *L, int table, struct gn_request *r) {
+  struct gn_error err;
+  const char *text = gn_lua_text(L, table, "scope", NULL);
+  if (text && gn_request_set_scope(r, text, &err) != 0)
+    refuse(L, &err);
+}
+
 static void read_safe(lua_State *L, int table, struct gn_request *r) {
   r->safe = gn_lua_flag(L, table, "safe", r->safe);
 }
@@ -93,6 +100,7 @@ static const struct {
   void (*read)(lua_State *, int, struct gn_request *); /* reads it */
 } fields[] = {
   {"headers", read_headers}, {"body", read_body}, {"file", read_file},
+  {"scope", read_scope},
   {"safe", read_safe},
   {"download", read_download}, {"server_url", read_server_url},
   {"redirects", read_redirects}, {"timeout", read_timeout},

@@ -9,6 +9,7 @@ local google = require "sim.google"
 local http = require "sim.http"
 local json = require "sim.json"
 local metrics = require "sim.blendvision_metrics"
+local oauth = require "sim.oauth"
 local raw = require "sim.raw"
 local shoplazza = require "sim.shoplazza"
 local state = require "sim.state"
@@ -22,6 +23,8 @@ local routes = {
   { "api", "^/openapi/", shoplazza.handle },
   { "files", "^/download/", files.handle },
 }
+
+for i, entry in ipairs(oauth.routes) do table.insert(routes, i, entry) end
 
 local function scope_of(req)
   if req.prefix_scope then return req.prefix_scope end

@@ -10,6 +10,11 @@ local users = require "sim.google_users"
 
 local M = {}
 
+local function access_scope(req)
+  local kind = req.path:find("^/admin/reports/v1/activity/") and "audit" or "usage"
+  return ("https://www.googleapis.com/auth/admin.reports.%s.readonly"):format(kind)
+end
+
 local function refuse(req, scope)
   if not (credential.has_bearer(req) or credential.has_access_token_query(req)) then
     local answer = refusal.failure(401, "authError",
@@ -20,7 +25,7 @@ local function refuse(req, scope)
       'error="invalid_token"'
     return answer
   end
-  if scope.settings.forbidden then
+  if scope.settings.forbidden or not credential.allows(req, access_scope(req)) then
     return refusal.failure(403, "insufficientPermissions",
       "Request had insufficient authentication scopes.")
   end

