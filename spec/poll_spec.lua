@@ -280,6 +280,34 @@ describe("client:poll", function()
     assert.equal(1, count)
   end)
 
+  it("asks for each id at a path of its own", function()
+    scope:settings { polls_until_ready = 1 }
+    local weather = clients.client { auth = garner.auth.header("x-api-key", scope.token) }
+    local ids = {}
+    for index = 1, 3 do
+      local res = assert(weather:post("/weather/v1/exports", { creates = true, json = {
+        station = "s" .. index, start = "2026-11-01T00:00:00Z",
+        ["end"] = "2026-11-01T01:00:00Z" } }))
+      ids[index] = { id = res:json().export.id }
+    end
+    local got = {}
+    assert(weather:poll({ path = "/weather/v1/exports/{export}", path_key = "export", ids = ids,
+      id = "id", status = "state", uri = "file", first = 0.02, cap = 0.05,
+      states = { queued = "running", running = "running", finished = "done" } },
+      function(id, state, element)
+        got[#got + 1] = state
+        assert.equal(id, element.id)
+        assert.truthy(element.file:find "^http")
+      end))
+    assert.same({ "done", "done", "done" }, got)
+    assert.equal(6, scope:count "/weather/v1/exports/")
+    local line = here(1)
+    local message = raised(function() weather:poll({ path = "/exports", path_key = "id", ids = ids,
+      status = "state", states = { a = "done" } }, print) end)
+    assert.equal(line, message:sub(1, #line))
+    assert.truthy(message:find("the path has no {id}", 1, true), message)
+  end)
+
   it("raises for wrong arguments at the caller's line", function()
     local line
     local ids = { { id = "a", json = {} } }

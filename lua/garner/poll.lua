@@ -27,7 +27,7 @@ local SCHEMA = request.extend {
   ids = options.table, items = options.text, id = options.text, status = options.text,
   uri = options.text, request_timeout = options.duration, states = states,
   batch = options.integer(1, 10000),
-  body_key = options.text, query_key = options.text, first = arguments.lag,
+  body_key = options.text, query_key = options.text, path_key = options.text, first = arguments.lag,
   factor = options.factor, cap = options.duration, timeout = options.duration,
   grace = arguments.lag, once = options.boolean,
   on_progress = options.callable, on_notice = options.callable, handle = options.table,
@@ -37,8 +37,21 @@ for _, name in ipairs { "json", "form", "body", "file", "safe", "creates" } do
   SCHEMA[name] = nil
 end
 
--- Ids in the order given, once each, with their JSON encoded once for all polls.
-local function fragments(spec, codec)
+-- Where one id is asked for, in its place of the path.
+local function url_of(state, spec, id)
+  local params = { [spec.path_key] = id }
+  for name, value in pairs(spec.params or {}) do
+    params[name] = value
+  end
+  local url, why = state.core:url_build(spec.path, params, spec.query or {})
+  if not url then
+    errors.misuse(WHAT .. ": " .. tostring(why))
+  end
+  return url
+end
+
+-- Ids in the order given, once each, with what asks for them made once for all polls.
+local function fragments(state, spec)
   local out, seen = {}, {}
   for i, entry in ipairs(spec.ids) do
     local id = type(entry) == "table" and entry.id or entry
@@ -49,7 +62,8 @@ local function fragments(spec, codec)
       seen[id] = true
       local value = type(entry) == "table" and entry.json or { id = id }
       out[#out + 1] = { id = id,
-        fragment = spec.body_key and request.encode(value, codec, WHAT) or nil }
+        fragment = spec.body_key and request.encode(value, state.codec, WHAT)
+          or spec.path_key and url_of(state, spec, id) or nil }
     end
   end
   if #out == 0 then
@@ -58,14 +72,19 @@ local function fragments(spec, codec)
   return out
 end
 
-local function rules_of(spec, codec)
-  if (spec.body_key == nil) == (spec.query_key == nil) then
-    errors.misuse(WHAT .. ": give body_key (many ids in one POST) or query_key (one GET per id)")
+local function rules_of(state, spec)
+  local ways = (spec.body_key and 1 or 0) + (spec.query_key and 1 or 0) + (spec.path_key and 1 or 0)
+  if ways ~= 1 then
+    errors.misuse(WHAT .. ": give body_key (many ids in one POST), query_key or path_key (one GET "
+      .. "per id)")
+  elseif spec.path_key and not spec.path:find("{" .. spec.path_key .. "}", 1, true) then
+    errors.misuse(WHAT .. ": the path has no {" .. spec.path_key .. "}, which is path_key")
   elseif spec.body_key and not spec.items then
     errors.misuse(WHAT .. ": body_key needs items, the JSON path of the list in the answer")
   end
   local rules = {
-    ids = fragments(spec, codec), items = spec.items, id = spec.id, status = spec.status,
+    ids = fragments(state, spec), urls = spec.path_key ~= nil, items = spec.items, id = spec.id,
+    status = spec.status,
     uri = spec.uri, states = spec.states, batch = spec.batch, query = spec.query_key,
     first = spec.once and 0 or spec.first, factor = spec.factor, cap = spec.cap,
     timeout = spec.timeout or 1800, grace = spec.grace, once = spec.once,
@@ -174,7 +193,8 @@ end
 ---@param state table the client's
 ---@param spec table `method`, `path`, `query`, ... as for a request; `ids` = list of { id =, json =
 --- what one id is in the body }; `body_key` (many ids in one POST: { body_key: [...] }, at most
---- `batch`, 100) or `query_key` (one GET per id); JSON paths `items`, `id`, `status`, `uri`;
+--- `batch`, 100), `query_key` or `path_key` (one GET per id, which is in the query, or the part
+--- {path_key} of the path); JSON paths `items`, `id`, `status`, `uri`;
 --- `states` = { SERVER_WORD = "done" | "failed" | "running" }; `first` (1 s), `factor` (1.5), `cap`
 --- (20 s), `timeout` of the jobs (30 min), `request_timeout` (the client's), `grace` (10 s: how
 --- long a 404 may mean that a new job is not known yet), `once` (one look at each, no waiting);
@@ -196,11 +216,18 @@ return function(state, spec, on_report)
       errors.misuse(WHAT .. ": " .. name .. " is missing")
     end
   end
-  local rules = rules_of(spec, state.codec)
+  local rules = rules_of(state, spec)
   local job_timeout = spec.timeout
   spec.timeout = spec.request_timeout -- not the jobs'
   spec.method = spec.method or (spec.body_key and "POST" or "GET")
   spec.safe = true
+  if spec.path_key then -- a template, whose URL each id replaces
+    local params = { [spec.path_key] = rules.ids[1].id }
+    for name, value in pairs(spec.params or {}) do
+      params[name] = value
+    end
+    spec.params = params
+  end
   local core_request, context = request.build(state, spec, WHAT)
   if spec.body_key then
     core_request.headers = request.with_header(core_request.headers, "Content-Type",

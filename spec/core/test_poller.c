@@ -52,6 +52,8 @@ static void answer(struct server_request *r, void *arg) {
   const struct jobs *j = arg;
   unsigned hits = server_hits(r->server, "/poll");
   const char *id = strstr(r->target, "id=r");
+  if (!id)
+    id = strstr(r->target, "at=r"); /* a URL of its own */
   char one[256];
   if (hits <= j->transient) {
     server_close(r);
@@ -60,7 +62,7 @@ static void answer(struct server_request *r, void *arg) {
   } else if (!id) {
     batch(j, r, hits);
   } else {
-    unsigned n = (unsigned)strtoul(id + 4, NULL, 10);
+    unsigned n = (unsigned)strtoul(strchr(id, 'r') + 1, NULL, 10);
     element(j, hits, n, one, sizeof one);
     server_answer(r, j->status[n] ? 200 : 404, NULL, one);
   }
@@ -100,7 +102,8 @@ static struct gn_poller_rules *rules(size_t items, bool batches) {
 
 static uint64_t poll_with(struct rig *g, server_handler *handler, void *arg,
                           struct gn_poller_rules *rules) {
-  struct gn_request *r = rig_request(g, rules->query ? "GET" : "POST", "/poll");
+  struct gn_request *r = rig_request(
+    g, gn_poller_rules_single(rules) ? "GET" : "POST", "/poll");
   struct gn_error err = {0};
   uint64_t id;
   r->safe = true;
@@ -209,6 +212,33 @@ static void test_singles(void **state) {
   rig_error_is(&s.end, GN_OK, NULL);
   assert_int_equal(s.reports, 10);
   assert_int_equal(server_hits(g->server, "/poll"), 30);
+}
+
+/* Each id at a URL of its own, whatever the template's is. */
+static void test_urls(void **state) {
+  struct rig *g = *state;
+  struct gn_poller_rules *r = rules(5, false);
+  struct jobs j;
+  struct seen s;
+  size_t i;
+  fill(&j, OK);
+  j.ready_after = 10;
+  j.status[3] = BAD;
+  gn_free(r->query);
+  r->query = NULL;
+  r->urls = true;
+  for (i = 0; i < 5; i++) {
+    char path[32];
+    snprintf(path, sizeof path, "/poll?at=r%zu", i);
+    gn_free(r->items[i].fragment);
+    r->items[i].fragment = gn_strdup(server_url(g->server, path));
+  }
+  collect(g, poll_jobs(g, &j, r), &s);
+  rig_error_is(&s.end, GN_OK, NULL);
+  assert_int_equal(s.reports, 5);
+  assert_string_equal(s.state[3], "failed");
+  assert_string_equal(s.state[4], "done");
+  assert_int_equal(server_hits(g->server, "/poll"), 15);
 }
 
 /* Those that ended are not asked for again. */
@@ -505,7 +535,8 @@ static void test_no_tight_loop(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-    BOTH(test_batches), BOTH(test_singles), BOTH(test_rounds),
+    BOTH(test_batches), BOTH(test_singles), BOTH(test_urls),
+    BOTH(test_rounds),
     BOTH(test_deadline), BOTH(test_deadline_on_wire),
     BOTH(test_failures_that_pass), BOTH(test_failures_that_stay),
     BOTH(test_retry_after), BOTH(test_not_found),

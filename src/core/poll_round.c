@@ -35,7 +35,7 @@ static void add(struct gn_poll_round *round, const size_t *items,
 static size_t pack(struct gn_poll_round *round,
                    const struct gn_poller_rules *rules, bool alone,
                    size_t used) {
-  size_t most = rules->query || alone ? 1 : rules->batch;
+  size_t most = gn_poller_rules_single(rules) || alone ? 1 : rules->batch;
   size_t first = used, i;
   for (i = 0; i < rules->item_count; i++) {
     if (rules->items[i].finished || rules->items[i].alone != alone)

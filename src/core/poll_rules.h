@@ -12,7 +12,7 @@
 
 struct gn_poll_item {
   char *id;        /* what an answer is matched by */
-  char *fragment;  /* the piece of the request body that asks for it */
+  char *fragment;  /* what asks for it: a piece of the body, or a whole URL */
   char *last;      /* the last element seen, JSON text; or NULL */
   size_t last_len; /* its bytes */
   char state[16];  /* what that element means; "" before the first */
@@ -33,6 +33,7 @@ struct gn_poller_rules {
   char *prefix;                  /* body before the fragments, or NULL */
   char *suffix;                  /* body after them */
   char *query;                   /* instead: one id a request, in this query */
+  bool urls;                     /* instead: one id a request, at its own URL */
   char *list;                    /* JSON path of the list, for bodies */
   char *id;                      /* JSON path of the id in an element */
   char *status;                  /* JSON path of the status */
@@ -46,6 +47,11 @@ struct gn_poller_rules {
   double grace;                  /* seconds for which 404 is not believed */
   bool once;                     /* one look at each, whatever it says */
 };
+
+/* One id a request, whose answer is the element itself? */
+static inline bool gn_poller_rules_single(const struct gn_poller_rules *r) {
+  return r->query || r->urls;
+}
 
 struct gn_poller_rules *gn_poller_rules_new(size_t items, size_t states);
 void gn_poller_rules_free(struct gn_poller_rules *r);

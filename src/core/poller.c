@@ -217,7 +217,7 @@ static int item_of(struct poller *p, const struct query *q,
                    const struct gn_json_slice *id, struct gn_poll_item **item,
                    struct gn_error *err) {
   *item = find(p, q, id);
-  if (*item || !p->rules->query)
+  if (*item || !gn_poller_rules_single(p->rules))
     return 0;
   if (id->type != GN_JSON_ABSENT && id->type != GN_JSON_NULL)
     return gn_error_set(err, GN_PROTOCOL, "id",
@@ -248,13 +248,14 @@ static int read_element(struct poller *p, const struct query *q,
 
 static int read_answer(struct poller *p, const struct query *q,
                        const struct gn_result *result, struct gn_error *err) {
-  const char *path = p->rules->query ? "" : p->rules->list;
+  bool single = gn_poller_rules_single(p->rules);
+  const char *path = single ? "" : p->rules->list;
   struct gn_json_slice list, element;
   size_t len, pos = 0;
   const char *body = gn_result_body(result, &len);
   if (gn_json_pick(body, len, &path, 1, &list, err) != 0)
     return -1;
-  if (p->rules->query) {
+  if (single) {
     if (list.type != GN_JSON_OBJECT)
       return gn_error_set(err, GN_PROTOCOL, "shape",
                           "a job's state is not a JSON object");
@@ -367,14 +368,16 @@ static int body_of(struct poller *p, const struct query *q,
 
 static int ask(struct poller *p, struct query *q, struct gn_error *err) {
   struct gn_request *r = gn_request_copy(p->request, err);
+  const struct gn_poll_item *item = &p->rules->items[q->asked.items[0]];
   char *url = NULL;
   int rc = -1;
   if (!r)
     return -1;
-  if (p->rules->query) {
-    const char *id = p->rules->items[q->asked.items[0]].id;
-    if (gn_url_with_query(r->url, p->rules->query, id, strlen(id), &url,
-                          err) == 0)
+  if (p->rules->urls) {
+    rc = gn_request_set_url(r, item->fragment, err);
+  } else if (p->rules->query) {
+    if (gn_url_with_query(r->url, p->rules->query, item->id,
+                          strlen(item->id), &url, err) == 0)
       rc = gn_request_set_url(r, url, err);
     gn_free(url);
   } else {

@@ -116,13 +116,14 @@ static void read_poll_rules(lua_State *L, int arg, struct gn_poller_rules *r) {
   copy(L, arg, "prefix", &r->prefix);
   copy(L, arg, "suffix", &r->suffix);
   copy(L, arg, "query", &r->query);
+  r->urls = gn_lua_flag(L, arg, "urls", false);
   copy(L, arg, "items", &r->list);
   copy(L, arg, "id", &r->id);
   copy(L, arg, "status", &r->status);
   copy(L, arg, "uri", &r->uri);
   need(L, r->id, "id");
   need(L, r->status, "status");
-  if (!r->query) {
+  if (!gn_poller_rules_single(r)) {
     need(L, r->prefix, "prefix");
     need(L, r->suffix, "suffix");
     need(L, r->list, "items");

@@ -92,7 +92,8 @@ local function need(map, names, what)
 end
 
 -- Headers of every request: a text, or what the constructor must be given.
-local HEADER = { option = options.text, env = options.text, what = options.text }
+local HEADER = { option = options.text, env = options.text, what = options.text,
+  optional = options.callable }
 
 local function read_headers(headers, what)
   local out = {}

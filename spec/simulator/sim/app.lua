@@ -13,6 +13,7 @@ local oauth = require "sim.oauth"
 local raw = require "sim.raw"
 local shoplazza = require "sim.shoplazza"
 local state = require "sim.state"
+local weather = require "sim.weather"
 
 local M = {}
 
@@ -21,6 +22,7 @@ local routes = {
   { "api", "^/bv/", blendvision.handle },
   { "api", "^/admin/reports/v1/", google.handle },
   { "api", "^/openapi/", shoplazza.handle },
+  { "api", "^/weather/v1/", weather.handle },
   { "files", "^/download/", files.handle },
 }
 

@@ -62,8 +62,8 @@ end
 
 ---The scope that the credential names, good or not; nil without one.
 function M.scope(req)
-  return (read(bearer(req))) or (read(req.headers["access-token"])) or (read(basic(req))) or
-    (read(req:arg("access_token")))
+  return (read(bearer(req))) or (read(req.headers["access-token"])) or
+    (read(req.headers["x-api-key"])) or (read(basic(req))) or (read(req:arg("access_token")))
 end
 
 return M

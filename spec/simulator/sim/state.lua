@@ -87,7 +87,7 @@ function M.check_setting(name, value)
   end
 end
 
-local SECRET_HEADERS = { "authorization", "access-token", "x-bv-org-id", "cookie" }
+local SECRET_HEADERS = { "authorization", "access-token", "x-api-key", "x-bv-org-id", "cookie" }
 
 ---Keeps a request, and flags credentials that reach the file host.
 function M.record(scope, req)
