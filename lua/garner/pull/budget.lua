@@ -27,6 +27,12 @@ function Part:spend(count)
   return true
 end
 
+---Is there a limit? Then nothing is to be asked for before it is wanted.
+---@return boolean
+function Part:limited()
+  return self.total.limit ~= nil
+end
+
 ---@class garner.pull.total
 ---@field spent number requests of all windows
 ---@field limit? number
