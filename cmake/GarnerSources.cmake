@@ -9,6 +9,8 @@ set(GARNER_CORE_SOURCES
   src/core/buf.c
   src/core/call.c
   src/core/clock.c
+  src/core/digest.c
+  src/core/download.c
   src/core/engine.c
   src/core/error.c
   src/core/exchange.c
@@ -23,6 +25,7 @@ set(GARNER_CORE_SOURCES
   src/core/oauth.c
   src/core/oauth_fetch.c
   src/core/oauth_grant.c
+  src/core/mark.c
   src/core/pager.c
   src/core/policy.c
   src/core/poll_round.c
@@ -36,6 +39,7 @@ set(GARNER_CORE_SOURCES
   src/core/timer.c
   src/core/url.c
   src/core/url_parts.c
+  src/core/verify.c
 )
 
 set(GARNER_BINDING_SOURCES
@@ -70,6 +74,7 @@ set(GARNER_LUA_FILES
   garner/coverage.lua
   garner/csv.lua
   garner/decimal.lua
+  garner/download.lua
   garner/driver.lua
   garner/driver/block.lua
   garner/endpoint.lua

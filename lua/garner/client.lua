@@ -341,9 +341,22 @@ function M.failure(value, context)
   return errors.from_result(value, context)
 end
 
+-- Ends the request before an error of the user's function goes on its way.
+local function tell(op, fn, value)
+  local ok, why = compat.guard(fn, value)
+  if not ok then
+    op:cancel()
+    error(why, 0)
+  end
+end
+
 local function await(state, op, context)
   state.operations[op], op.settle = true, state.settle
-  local _, result = op:next()
+  local event, result = op:next()
+  while event == "progress" do
+    tell(op, context.on_progress, result)
+    event, result = op:next()
+  end
   state.operations[op] = nil
   if not result then
     return nil, M.failure(result, context)
@@ -402,6 +415,8 @@ function M.with_token(state, run, ...)
   end
   return value, err
 end
+
+M.send_once = send_once
 
 local function send_built(state, core_request, context)
   local result, err = M.with_token(state, send_once, state, core_request, context)
@@ -500,55 +515,17 @@ function Client:poll(spec, on_report)
   return require("garner.poll")(state_of(self, "client:poll"), spec, on_report)
 end
 
-local DOWNLOAD = {
-  max_body = options.integer(1), timeout = options.duration, attempts = options.integer(1),
-  redirects = options.integer(0, 20), operation = options.text, what = options.text,
-  scope = options.text, context = options.table,
-}
-
--- Whether plain http is allowed is for the core to say, as for redirects.
-local function check_download_url(url)
-  if type(url) ~= "string" or not url:lower():find("^https?://[^/]") then
-    return "a download URL must start with https:// or http://"
-  end
-  local good, why = core.url_resolve(url, url)
-  return not good and tostring(why) or nil
-end
-
 --- Downloads a file that a server named. No credential and no header of the client is
---- sent; the file appears when it is complete.
+--- sent. The file appears under its name when it is whole; what a cut connection or a killed
+--- process left in `<path>.part` is gone on with where the server can (a strong ETag).
 ---@param url string http or https
 ---@param path string
----@param opts table|nil max_body (bytes), timeout, attempts, redirects
----@return table|nil file { path, size, status, elapsed, attempts, headers }
+---@param opts table|nil see download.lua: sha256, resume, progress, on_progress, max_body (bytes),
+--- timeout, attempts, redirects
+---@return garner.File|nil
 ---@return garner.Error|nil
 function Client:download(url, path, opts)
-  local what = "client:download"
-  local state = state_of(self, what)
-  opts = options.check(opts, DOWNLOAD, what)
-  if type(path) ~= "string" or path == "" or path:find("%z") then
-    errors.misuse(what .. ": the path must be a text, got " .. options.show(path))
-  end
-  opts.method = "GET"
-  local context = request.context(opts, state)
-  local bad = check_download_url(url)
-  if bad then
-    return nil, errors.from_raw({
-      kind = "protocol", code = "url", message = bad, retryable = false,
-      url = type(url) == "string" and core.url_redact(url, true) or nil,
-    }, context)
-  end
-  local result, err = send_once(state, {
-    url = url, method = "GET", headers = {}, safe = true, download = true, file = path,
-    max_body = opts.max_body, timeout = opts.timeout, attempts = opts.attempts,
-    redirects = opts.redirects,
-  }, context)
-  if not result then
-    return nil, err
-  end
-  return { path = result:file() or path, size = result:size(), status = result:status(),
-    elapsed = result:elapsed(), attempts = result:attempts(),
-    headers = response.headers(result:headers()) }
+  return require("garner.download")(state_of(self, "client:download"), url, path, opts)
 end
 
 return M

@@ -15,6 +15,7 @@ local INTERVAL = 0.25 -- seconds: at most four a second
 ---@field jobs integer|nil jobs that are still being waited for
 ---@field rows integer|nil
 ---@field bytes integer|nil
+---@field bytes_total integer|nil of a download
 ---@field requests integer|nil
 ---@field eta number|nil seconds
 ---@field waiting_for string|nil what the work is waiting for
@@ -62,6 +63,7 @@ function Progress:__tostring()
   count(parts, self.requests, "request", "requests")
   if self.bytes then
     parts[#parts + 1] = show_bytes(self.bytes)
+      .. (self.bytes_total and " of " .. show_bytes(self.bytes_total) or "")
   end
   if self.eta then
     parts[#parts + 1] = "about " .. show_time(self.eta) .. " left"

@@ -55,8 +55,9 @@ end
 ---replaces what was there. Neither the credential nor a header of the client
 ---is sent to the file host.
 ---@param path string
----@param options? table timeout, max_body
----@return { path: string, size: number }|nil
+---@param options? table sha256, resume, progress, on_progress, timeout, max_body, attempts; see
+--- `client:download`
+---@return garner.File|nil path, size, verified, resumed, sha256
 ---@return garner.Error|nil
 function Report:download(path, options)
   if type(path) ~= "string" or path == "" then errors.misuse "download: a file name expected" end

@@ -57,6 +57,7 @@ end
 ---@return garner.Error|nil
 function Writer:open()
   if not self.force and exists(self.path) then return refuse(self.path) end
+  os.remove(self.part .. ".meta") -- of a download that wanted to go on with this .part
   local file, message, number = io.open(self.part, "wb")
   if not file then return file_error("cannot write", self.part, message, number) end
   self.file = file

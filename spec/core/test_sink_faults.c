@@ -9,8 +9,11 @@
 #include <dlfcn.h>
 #include <stdbool.h>
 #include <sys/file.h>
+#include <sys/statvfs.h>
 
-enum call { OPEN, WRITE, FSYNC, RENAME, FTRUNCATE, FLOCK, CALLS };
+enum call {
+  OPEN, WRITE, FSYNC, RENAME, FTRUNCATE, FLOCK, PREAD, FSTATVFS, CALLS
+};
 
 static struct {
   int seen[CALLS];   /* how often each was called */
@@ -49,6 +52,7 @@ typedef int fsync_type(int);
 typedef int rename_type(const char *, const char *);
 typedef int ftruncate_type(int, off_t);
 typedef int flock_type(int, int);
+typedef ssize_t pread_type(int, void *, size_t, off_t);
 
 int open(const char *path, int flags, ...) {
   REAL(open_type *, open);
@@ -93,6 +97,22 @@ int flock(int fd, int operation) {
   if (hook)
     hook();
   return fails(FLOCK) ? -1 : flock_real(fd, operation);
+}
+
+ssize_t pread(int fd, void *data, size_t len, off_t at) {
+  REAL(pread_type *, pread);
+  return fails(PREAD) ? -1 : pread_real(fd, data, len, at);
+}
+
+static uint64_t room = 1 << 30; /* bytes that the file system tells of */
+
+int fstatvfs(int fd, struct statvfs *fs) {
+  (void)fd;
+  memset(fs, 0, sizeof *fs);
+  fs->f_frsize = 4096;
+  fs->f_blocks = 1 << 20;
+  fs->f_bavail = room / 4096;
+  return fails(FSTATVFS) ? -1 : 0;
 }
 
 static struct gn_sink *other;
@@ -214,6 +234,119 @@ static void test_no_locks_here(void **state) {
   gn_sink_free(s);
 }
 
+/* A .part that can be gone on with: "half", and its mark. */
+static struct gn_sink *marked(struct gn_mark *mark, struct gn_error *err) {
+  struct gn_sink *s = new_file(target);
+  assert_int_equal(gn_mark_init(mark, "https://h/f", err), 0);
+  gn_mark_set_etag(mark, "\"v1\"", 4);
+  assert_int_equal(gn_sink_open(s, err), 0);
+  assert_int_equal(gn_sink_start(s, 0, mark, NULL, err), 0);
+  assert_int_equal(gn_sink_write(s, "half", 4, err), 0);
+  return s;
+}
+
+static void remembered(bool should) {
+  struct gn_error err = {0};
+  struct gn_mark mark;
+  struct gn_sink *s = new_file(target);
+  assert_int_equal(gn_mark_init(&mark, "https://h/f", &err), 0);
+  assert_int_equal(gn_sink_open(s, &err), 0);
+  assert_int_equal(gn_sink_recall(s, &mark), should ? 4 : 0);
+  assert_string_equal(mark.etag, should ? "\"v1\"" : "");
+  gn_sink_free(s);
+  unlink(part);
+}
+
+/* What is worth going on with stays; what may be bad does not. */
+static void test_part_that_stays(void **state) {
+  static const struct {
+    enum call call;
+    int error;
+    bool stays;
+  } cases[] = {
+    {CALLS, 0, true},      {WRITE, ENOSPC, true}, {WRITE, EDQUOT, true},
+    {WRITE, EIO, false},   {FSYNC, EIO, false},   {FSYNC, ENOSPC, true},
+    {RENAME, EXDEV, false},
+  };
+  size_t i;
+  (void)state;
+  for (i = 0; i < COUNT(cases); i++) {
+    struct gn_error err = {0};
+    struct gn_mark mark;
+    struct gn_sink *s = marked(&mark, &err);
+    if (cases[i].call != CALLS) {
+      fail_call(cases[i].call, 1, cases[i].error);
+      assert_int_equal(cases[i].call == WRITE ? gn_sink_write(s, "x", 1, &err)
+                                              : gn_sink_finish(s, &err), -1);
+    }
+    gn_sink_free(s);
+    memset(&fault, 0, sizeof fault);
+    assert_absent(target);
+    remembered(cases[i].stays);
+  }
+}
+
+/* A mark that cannot be written is no reason to fail. */
+static void test_mark_fails(void **state) {
+  static const struct {
+    enum call call;
+    int nth, error;
+  } cases[] = {
+    {OPEN, 3, EACCES}, {WRITE, 1, ENOSPC}, {WRITE, 1, EINTR},
+  };
+  size_t i;
+  (void)state;
+  for (i = 0; i < COUNT(cases); i++) {
+    struct gn_error err = {0};
+    struct gn_mark mark;
+    struct gn_sink *s;
+    fail_call(cases[i].call, cases[i].nth, cases[i].error);
+    s = marked(&mark, &err);
+    gn_sink_free(s);
+    memset(&fault, 0, sizeof fault);
+    remembered(cases[i].error == EINTR);
+  }
+}
+
+static void test_reading_again_fails(void **state) {
+  static const struct {
+    int nth, error, want;
+  } cases[] = {{1, EIO, -1}, {1, EINTR, 0}, {2, EIO, -1}, {0, 0, 0}};
+  size_t i;
+  (void)state;
+  for (i = 0; i < COUNT(cases); i++) {
+    struct gn_error err = {0};
+    struct gn_verify verify;
+    struct gn_mark mark;
+    struct gn_sink *s = marked(&mark, &err);
+    assert_true(gn_verify_init(&verify, true, ""));
+    assert_int_equal(gn_sink_start(s, 4, &mark, &verify, &err), 0);
+    assert_int_equal(gn_sink_write(s, " more", 5, &err), 0);
+    fail_call(PREAD, cases[i].nth, cases[i].error);
+    assert_int_equal(gn_sink_finish(s, &err), cases[i].want);
+    gn_sink_free(s);
+    gn_verify_free(&verify);
+    assert_absent(part);
+    if (cases[i].want == 0)
+      assert_file(target, "half more");
+    unlink(target);
+  }
+}
+
+static void test_room(void **state) {
+  struct gn_error err = {0};
+  struct gn_sink *s = new_file(target);
+  (void)state;
+  assert_int_equal(gn_sink_begin(s, &err), 0);
+  assert_int_equal(gn_sink_room(s, room, &err), 0);
+  assert_int_equal(gn_sink_room(s, room + 4096, &err), -1);
+  assert_file_error(&err, "ENOSPC");
+  fail_call(FSTATVFS, 1, ENOSYS); /* it does not say: try */
+  assert_int_equal(gn_sink_room(s, room + 4096, &err), 0);
+  gn_sink_free(s);
+  assert_absent(part);
+}
+
 static int calm_setup(void **state) {
   memset(&fault, 0, sizeof fault);
   return setup(state);
@@ -235,6 +368,10 @@ int main(void) {
     FAULTY(test_folder_sync_fails),
     FAULTY(test_interrupted),
     FAULTY(test_no_locks_here),
+    FAULTY(test_part_that_stays),
+    FAULTY(test_mark_fails),
+    FAULTY(test_reading_again_fails),
+    FAULTY(test_room),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

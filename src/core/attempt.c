@@ -40,21 +40,37 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg) {
   return len;
 }
 
+/* The header block is there, and a body or its end comes. */
+static int begin_body(struct gn_attempt *a) {
+  struct gn_sink *sink = a->memory;
+  long status = 0;
+  curl_off_t length = -1;
+  bool good;
+  curl_easy_getinfo(a->easy, CURLINFO_RESPONSE_CODE, &status);
+  good = status >= 200 && status < 300;
+  a->body_started = true;
+  if (a->file && good) {
+    sink = a->file->sink;
+    curl_easy_getinfo(a->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+    if (gn_download_response(a->file, status, a->headers, length,
+                             &a->sink_error) != 0)
+      return -1;
+  }
+  return gn_body_begin(&a->body, sink, a->headers, a->deflate, !good,
+                       &a->sink_error);
+}
+
 static size_t on_body(char *data, size_t size, size_t count, void *arg) {
   struct gn_attempt *a = arg;
   size_t len = size * count;
-  if (!a->body_started) {
-    long status = 0;
-    bool good;
-    curl_easy_getinfo(a->easy, CURLINFO_RESPONSE_CODE, &status);
-    good = status >= 200 && status < 300;
-    a->body_started = true;
-    if (gn_body_begin(&a->body, a->file && good ? a->file : a->memory,
-                      a->headers, a->deflate, !good, &a->sink_error) != 0)
-      return 0;
-  }
+  if (!a->body_started && begin_body(a) != 0)
+    return 0;
   a->received += len;
-  return gn_body_write(&a->body, data, len, &a->sink_error) == 0 ? len : 0;
+  if (gn_body_write(&a->body, data, len, &a->sink_error) != 0)
+    return 0;
+  if (a->file && a->body.sink != a->memory)
+    gn_download_tell(a->file);
+  return len;
 }
 
 static curl_socket_t on_open(void *arg, curlsocktype purpose,
@@ -160,6 +176,7 @@ static bool carries_body(const struct gn_request *r) {
 static int set_lines(struct gn_attempt *a, const struct gn_attempt_plan *plan,
                      struct gn_error *err) {
   const struct gn_request *r = plan->request;
+  char range[64], if_range[300];
   size_t i;
   if (add_credential(a, plan, err) != 0)
     return -1;
@@ -167,6 +184,11 @@ static int set_lines(struct gn_attempt *a, const struct gn_attempt_plan *plan,
     if (add_line(a, r->headers[i], err) != 0)
       return -1;
   if (is_for_file(plan) && add_line(a, "Accept-Encoding: identity", err) != 0)
+    return -1;
+  if (plan->file &&
+      gn_download_lines(plan->file, range, sizeof range, if_range,
+                        sizeof if_range) &&
+      (add_line(a, range, err) != 0 || add_line(a, if_range, err) != 0))
     return -1;
   if (carries_body(r) &&
       ((!lines_have(a, "Content-Type:") &&
@@ -321,7 +343,7 @@ int gn_attempt_prepare(struct gn_attempt *a, CURL *easy, uint64_t setup,
   /* One allocation for a usual block; if it fails, so will the first line. */
   gn_buf_reserve(a->headers, USUAL_HEADERS);
   if (gn_sink_begin(a->memory, err) != 0 ||
-      (a->file && gn_sink_begin(a->file, err) != 0))
+      (a->file && gn_download_prepare(a->file, err) != 0))
     return -1;
   a->setup = gn_attempt_setup(plan);
   if (setup == 0 || setup != a->setup) {
@@ -346,11 +368,32 @@ int gn_attempt_prepare(struct gn_attempt *a, CURL *easy, uint64_t setup,
   return 0;
 }
 
-/* A body that ended well for libcurl, but not as its coding says. */
+/* A connection that is cut cannot look like this end. */
+static bool is_framed(struct gn_attempt *a) {
+  curl_off_t length = -1;
+  long version = 0;
+  size_t len;
+  curl_easy_getinfo(a->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+  curl_easy_getinfo(a->easy, CURLINFO_HTTP_VERSION, &version);
+  return length >= 0 || version >= CURL_HTTP_VERSION_2_0 ||
+         gn_headers_find(a->headers, "Transfer-Encoding", &len);
+}
+
+/* What ended well for libcurl need not be whole: it does not know codings and
+ * the size of files. */
 static CURLcode end_body(struct gn_attempt *a, CURLcode rc) {
   struct gn_error err;
-  if (rc != CURLE_OK || gn_body_end(&a->body, &err) == 0)
+  bool good, empty = !a->body_started;
+  long status = 0;
+  if (rc != CURLE_OK)
     return rc;
+  curl_easy_getinfo(a->easy, CURLINFO_RESPONSE_CODE, &status);
+  good = a->file && status >= 200 && status < 300;
+  if (good && empty && begin_body(a) != 0)
+    return CURLE_WRITE_ERROR;
+  if ((empty || gn_body_end(&a->body, &err) == 0) &&
+      (!good || gn_download_end(a->file, is_framed(a), &err) == 0))
+    return CURLE_OK;
   snprintf(a->text, sizeof a->text, "%.200s", err.message);
   return CURLE_PARTIAL_FILE;
 }

@@ -7,6 +7,7 @@
 #define GN_ATTEMPT_H
 
 #include "body.h"
+#include "download.h"
 #include "policy.h"
 #include "request.h"
 #include "retry.h"
@@ -18,7 +19,7 @@ struct gn_attempt {
   struct curl_slist *lines;         /* request header lines, wiped at the end */
   struct gn_buf *headers;           /* where header lines go (the result's) */
   struct gn_sink *memory;           /* where a body goes (the result's) */
-  struct gn_sink *file;             /* where a good body goes, or NULL */
+  struct gn_download *file;         /* where a good body goes, or NULL */
   struct gn_policy *policy;         /* borrowed from the exchange */
   size_t header_bytes;              /* all header lines so far, every kind */
   bool head_ended;                  /* the header block is whole */
@@ -46,7 +47,7 @@ struct gn_attempt_plan {
   bool check_address;               /* private addresses are refused */
   int64_t timeout_ms;               /* until the deadline; 0: none */
   struct gn_result *result;         /* headers and body go here */
-  struct gn_sink *file;             /* a good body goes here, or NULL */
+  struct gn_download *file;         /* a good body goes here, or NULL */
 };
 
 /* What a handle can stay set up for between the requests of one client to its

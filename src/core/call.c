@@ -15,6 +15,10 @@ static void on_done(struct gn_exchange *x) {
   gn_work_finish(&c->work, gn_exchange_take_result(x));
 }
 
+static void on_bytes(void *owner, uint64_t bytes, int64_t total) {
+  gn_work_post_bytes(&((struct call *)owner)->work, bytes, total);
+}
+
 static void call_start(struct gn_work *w) {
   gn_exchange_start(((struct call *)w)->exchange);
 }
@@ -49,6 +53,10 @@ struct gn_work *gn_call_new(struct gn_engine *e, struct gn_mailbox *m,
     gn_exchange_free(c->exchange);
     gn_free(c);
     return NULL;
+  }
+  if (r->progress && c->exchange->file) {
+    c->exchange->file->progress = on_bytes;
+    c->exchange->file->owner = c;
   }
   return &c->work;
 }

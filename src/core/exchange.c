@@ -61,7 +61,7 @@ struct gn_exchange *gn_exchange_new(struct gn_engine *e,
   x->redirects_left = request->redirects;
   x->result = new_result(request, policy, err);
   if (x->result && request->file) {
-    x->file = gn_sink_new_file(request->file, 0, err);
+    x->file = gn_download_new(request, err);
     if (x->file)
       x->result->file = gn_strdup(request->file);
   }
@@ -80,7 +80,7 @@ static void end(struct gn_exchange *x) {
   gn_token_leave(&x->token);
   x->result->elapsed = gn_now() - x->started;
   if (x->result->error.kind != GN_OK && x->file)
-    gn_sink_abort(x->file);
+    gn_sink_abort(x->file->sink);
   gn_engine_count(x->engine, GN_COUNT_IN_FLIGHT, -1);
   x->done(x);
 }
@@ -429,38 +429,52 @@ static void retry_or_end(struct gn_exchange *x, const struct gn_outcome *o,
   send_later(x, wait);
 }
 
-static int check_response(struct gn_exchange *x, struct gn_error *err) {
-  if ((x->request->download || x->file) && x->result->status == 206)
-    return gn_error_set(err, GN_PROTOCOL, "incomplete",
-                        "a part was sent where the whole file was asked for");
-  return 0;
+/* The file's bytes are not what they should be: all of it is asked for anew. */
+static bool fetch_again(struct gn_exchange *x) {
+  const struct gn_outcome o = {.retry_after = -1};
+  struct gn_result *r = x->result;
+  struct gn_record *record = &r->records[r->record_count - 1];
+  struct gn_verdict v = {.kind = r->error.kind};
+  if (strcmp(r->error.code, "checksum") != 0)
+    return false;
+  v.again = gn_download_spoiled(x->file) && x->request->safe;
+  snprintf(v.code, sizeof v.code, "checksum");
+  snprintf(record->code, sizeof record->code, "checksum");
+  retry_or_end(x, &o, &v, record);
+  return true;
+}
+
+static void file_finished(struct gn_exchange *x) {
+  struct gn_result *r = x->result;
+  if (r->error.kind != GN_OK && fetch_again(x))
+    return;
+  gn_policy_refund(x->policy, x->budget_taken);
+  gn_download_facts(x->file, r);
+  end(x);
 }
 
 static void on_file(struct gn_file_job *job) {
   struct gn_exchange *x = job->owner;
   x->finishing = false;
   x->result->error = job->error;
-  end(x);
+  file_finished(x);
 }
 
 static void succeed(struct gn_exchange *x) {
   struct gn_result *r = x->result;
-  if (check_response(x, &r->error) != 0) {
+  if (!x->file) {
+    gn_policy_refund(x->policy, x->budget_taken);
     end(x);
     return;
   }
-  gn_policy_refund(x->policy, x->budget_taken);
-  if (x->file) {
-    r->file_size = gn_sink_size(x->file);
-    x->job.sink = x->file;
-    x->job.done = on_file;
-    x->job.owner = x;
-    x->finishing = gn_engine_finish_file(x->engine, &x->job);
-    if (x->finishing)
-      return;
-    gn_sink_finish(x->file, &r->error);
-  }
-  end(x);
+  x->job.sink = x->file->sink;
+  x->job.done = on_file;
+  x->job.owner = x;
+  x->finishing = gn_engine_finish_file(x->engine, &x->job);
+  if (x->finishing)
+    return;
+  gn_sink_finish(x->file->sink, &r->error);
+  file_finished(x);
 }
 
 static void judge(struct gn_exchange *x, struct gn_outcome *o,
@@ -495,13 +509,23 @@ static void judge(struct gn_exchange *x, struct gn_outcome *o,
   retry_or_end(x, o, &v, record);
 }
 
+/* Another request of the same attempt. */
+static void send_elsewhere(struct gn_exchange *x, const struct gn_outcome *o,
+                           const char *why) {
+  struct gn_record *record = add_record(x);
+  record->status = o->status;
+  record->elapsed = gn_now() - x->sent_at;
+  snprintf(record->why, sizeof record->why, "%s", why);
+  send_later(x, 0);
+}
+
 void gn_exchange_completed(struct gn_exchange *x, CURLcode rc) {
   struct gn_outcome o;
-  struct gn_error sink_error = x->attempt.sink_error;
-  struct gn_error err;
+  struct gn_error sink_error, err;
   char text[CURL_ERROR_SIZE];
   int followed;
   gn_attempt_outcome(&x->attempt, rc, &o);
+  sink_error = x->attempt.sink_error;
   gn_engine_count(x->engine, GN_COUNT_RECEIVED,
                   (int64_t)x->attempt.received);
   memcpy(text, x->attempt.text, sizeof text);
@@ -509,11 +533,9 @@ void gn_exchange_completed(struct gn_exchange *x, CURLcode rc) {
   off_wire(x);
   followed = o.curl_code == CURLE_OK ? follow(x, &err) : 0;
   if (followed == 1) {
-    struct gn_record *record = add_record(x);
-    record->status = o.status;
-    record->elapsed = gn_now() - x->sent_at;
-    snprintf(record->why, sizeof record->why, "redirect");
-    send_later(x, 0);
+    send_elsewhere(x, &o, "redirect");
+  } else if (x->file && gn_download_restarts(x->file, o.status)) {
+    send_elsewhere(x, &o, "not resumed: the file is another one now");
   } else if (followed == -1) {
     add_record(x)->status = o.status;
     x->result->error = err;
@@ -539,7 +561,7 @@ void gn_exchange_free(struct gn_exchange *x) {
   gn_request_free(x->request);
   gn_policy_unref(x->policy);
   gn_result_free(x->result);
-  gn_sink_free(x->file);
+  gn_download_free(x->file);
   gn_free(x->url);
   gn_free(x);
 }

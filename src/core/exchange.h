@@ -14,7 +14,7 @@ struct gn_exchange {
   struct gn_request *request;  /* owned */
   struct gn_policy *policy;    /* a reference */
   struct gn_result *result;    /* owned until the owner takes it */
-  struct gn_sink *file;        /* the file a good body goes to, or NULL */
+  struct gn_download *file;    /* the file a good body goes to, or NULL */
   void (*done)(struct gn_exchange *x); /* called once, when it ended */
   void *owner;                 /* for done */
   struct gn_timer timer;       /* the wait before the next attempt */

@@ -7,6 +7,8 @@
 #include "engine.h"
 #include "work.h"
 
+#define WAITING_BYTES 64 /* events, beyond which no more of bytes are kept */
+
 struct gn_event *gn_event_new(uint64_t id, enum gn_event_type type,
                               struct gn_result *result) {
   struct gn_event *event = gn_alloc_zero(sizeof *event);
@@ -181,6 +183,17 @@ int gn_work_post_progress(struct gn_work *w, unsigned pending,
   event->polls = polls;
   post(w->mailbox, event);
   return 0;
+}
+
+void gn_work_post_bytes(struct gn_work *w, uint64_t bytes, int64_t total) {
+  struct gn_event *event = NULL;
+  if (gn_mailbox_pending(w->mailbox) < WAITING_BYTES)
+    event = gn_event_new(w->id, GN_EVENT_PROGRESS, NULL);
+  if (!event)
+    return;
+  event->bytes = bytes;
+  event->total = total;
+  post(w->mailbox, event);
 }
 
 void gn_work_post_done(struct gn_work *w, struct gn_result *result) {

@@ -16,7 +16,7 @@ enum gn_event_type {
   GN_EVENT_DONE,    /* the last one of an id; result may be NULL: all well */
   GN_EVENT_PAGE,    /* a good page of a walk */
   GN_EVENT_REPORT,  /* a polled report that ended */
-  GN_EVENT_PROGRESS, /* how far a poll is */
+  GN_EVENT_PROGRESS, /* how far a poll or a download is */
   GN_EVENT_NOTICE   /* a polled report is in an odd state and polled on */
 };
 
@@ -28,6 +28,8 @@ struct gn_event {
   unsigned pending;         /* GN_EVENT_PROGRESS: reports still awaited */
   unsigned finished;        /* GN_EVENT_PROGRESS: reports that ended */
   unsigned polls;           /* GN_EVENT_PROGRESS: requests made so far */
+  uint64_t bytes;           /* of a download instead: bytes in the file */
+  int64_t total;            /* of a download: bytes of all, -1: not known */
 };
 
 struct gn_mailbox {

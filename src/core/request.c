@@ -130,6 +130,10 @@ struct gn_request *gn_request_copy(const struct gn_request *r,
   copy->timeout_ms = r->timeout_ms;
   copy->attempts = r->attempts;
   copy->max_body = r->max_body;
+  copy->resume = r->resume;
+  copy->progress = r->progress;
+  copy->sha256 = r->sha256;
+  memcpy(copy->sha256_hex, r->sha256_hex, sizeof copy->sha256_hex);
   return copy;
 fail:
   gn_request_free(copy);

@@ -28,7 +28,11 @@ struct gn_request {
   int redirects;        /* how many may be followed */
   int64_t timeout_ms;   /* 0: the policy's; downloads have none */
   unsigned attempts;    /* 0: the policy's */
-  size_t max_body;      /* 0: the policy's */
+  size_t max_body;      /* 0: the policy's; of a download: none */
+  bool resume;          /* what there is of the file already is kept */
+  bool progress;        /* of the file is to be told */
+  bool sha256;          /* the file's is wanted */
+  char sha256_hex[65];  /* what it must be, or "" */
 };
 
 /* One attempt, as the result tells it. */
@@ -51,6 +55,9 @@ struct gn_result {
   struct gn_sink *body;             /* its body in memory, or NULL */
   char *file;                       /* where the body went, or NULL */
   uint64_t file_size;               /* bytes in that file */
+  uint64_t resumed;                 /* those that were there before */
+  bool verified;                    /* the file is surely whole */
+  char sha256[65];                  /* the file's, if it was wanted, or "" */
   struct gn_record *records;        /* the attempts, oldest first, or NULL */
   size_t record_count;              /* how many */
   double elapsed;                   /* seconds from submit to the end */

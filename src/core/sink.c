@@ -1,6 +1,6 @@
 /* Owns: the life of a .part file and the bounded body in memory.
- * Must not: leave a .part behind on any path but a kill, nor touch one that
- * another process is writing.
+ * Must not: leave a .part behind that nobody can go on with (but after a kill),
+ * nor touch one that another process is writing.
  */
 #define _POSIX_C_SOURCE 200809L
 #define _DEFAULT_SOURCE
@@ -17,20 +17,26 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define PART_SUFFIX ".part"
+#define MARK_SUFFIX ".meta"
 #define OPEN_TRIES 8
 
 struct gn_sink {
   struct gn_buf buf;  /* memory: the body */
   size_t max;         /* bytes allowed; file: 0 is no limit */
-  size_t size;        /* file: bytes written by this attempt */
+  size_t size;        /* file: bytes of it in the .part */
   char *path;         /* file: as the caller wrote it; NULL: memory */
   char *target;       /* file: the same, absolute */
   char *part;         /* file: target + ".part" */
+  char *mark;         /* file: part + ".meta" */
   int fd;             /* file: the open .part, or -1 */
+  bool marked;        /* file: the .part can be gone on with */
+  bool joined;        /* file: not all of its bytes passed here */
   bool finished;      /* file: renamed, nothing to remove any more */
+  struct gn_verify *verify; /* file: checked at the end; borrowed, or NULL */
 };
 
 #define ERRNO_NAMES(X) \
@@ -99,7 +105,8 @@ static int set_names(struct gn_sink *s, const char *path,
   else
     s->target = join(folder, "/", path);
   s->part = s->target ? join(s->target, "", PART_SUFFIX) : NULL;
-  return s->path && s->part ? 0 : gn_error_memory(err);
+  s->mark = s->part ? join(s->part, "", MARK_SUFFIX) : NULL;
+  return s->path && s->mark ? 0 : gn_error_memory(err);
 }
 
 struct gn_sink *gn_sink_new_file(const char *path, size_t max,
@@ -157,7 +164,7 @@ static int own_part(struct gn_sink *s, int fd, struct gn_error *err) {
 /* Not O_TRUNC: the file is not ours before it is locked. O_NONBLOCK, or a pipe
  * of that name would block; no effect on files. */
 static int open_part(struct gn_sink *s, struct gn_error *err) {
-  int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+  int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
   int tries;
   for (tries = 0; tries < OPEN_TRIES; tries++) {
     int owned, fd = open(s->part, flags, 0644);
@@ -177,21 +184,84 @@ static int open_part(struct gn_sink *s, struct gn_error *err) {
   return gn_error_set(err, GN_FILE, "EBUSY", "\"%s\" keeps changing", s->part);
 }
 
-int gn_sink_begin(struct gn_sink *s, struct gn_error *err) {
-  int status;
-  s->size = 0;
-  gn_buf_reset(&s->buf);
-  if (!s->path)
-    return 0;
+int gn_sink_open(struct gn_sink *s, struct gn_error *err) {
   s->finished = false;
-  if (s->fd < 0 && (check_target(s, err) != 0 || open_part(s, err) != 0))
-    return -1;
+  if (s->fd >= 0)
+    return 0;
+  s->size = 0;
+  s->marked = false;
+  return check_target(s, err) != 0 ? -1 : open_part(s, err);
+}
+
+uint64_t gn_sink_recall(struct gn_sink *s, struct gn_mark *mark) {
+  struct stat st;
+  if (fstat(s->fd, &st) != 0 || st.st_size <= 0 ||
+      (s->max && (uint64_t)st.st_size > s->max) ||
+      !gn_mark_load(mark, s->mark))
+    return 0;
+  s->size = (size_t)st.st_size;
+  s->marked = true;
+  return s->size;
+}
+
+/* Of an old body first the mark goes, of a new one it comes before the bytes:
+ * whenever the process is killed, a mark belongs to the bytes beside it. One
+ * that cannot be written only means that nobody can go on. */
+static int cut_part(struct gn_sink *s, uint64_t at, const struct gn_mark *mark,
+                    struct gn_error *err) {
+  int status;
+  if (at == 0) {
+    s->marked = false;
+    unlink(s->mark);
+  }
   do
-    status = ftruncate(s->fd, 0);
+    status = ftruncate(s->fd, (off_t)at);
   while (status != 0 && errno == EINTR);
-  if (status != 0 || lseek(s->fd, 0, SEEK_SET) != 0)
+  if (status != 0 || lseek(s->fd, (off_t)at, SEEK_SET) < 0)
     return file_error(err, errno, "emptying", s->part);
+  s->size = (size_t)at;
+  if (at == 0 && mark && *mark->etag)
+    s->marked = gn_mark_save(mark, s->mark) == 0;
   return 0;
+}
+
+int gn_sink_start(struct gn_sink *s, uint64_t at, const struct gn_mark *mark,
+                  struct gn_verify *verify, struct gn_error *err) {
+  s->joined = at > 0;
+  s->verify = verify;
+  if (cut_part(s, at, mark, err) != 0)
+    return -1;
+  return verify ? gn_verify_start(verify, err) : 0;
+}
+
+int gn_sink_begin(struct gn_sink *s, struct gn_error *err) {
+  if (!s->path) {
+    gn_buf_reset(&s->buf);
+    return 0;
+  }
+  return gn_sink_open(s, err) != 0 ? -1 : gn_sink_start(s, 0, NULL, NULL, err);
+}
+
+/* Some file systems do not know; they are asked by writing. */
+int gn_sink_room(const struct gn_sink *s, uint64_t bytes,
+                 struct gn_error *err) {
+  struct statvfs fs;
+  uint64_t unit;
+  if (fstatvfs(s->fd, &fs) != 0 || fs.f_blocks == 0)
+    return 0;
+  unit = fs.f_frsize ? fs.f_frsize : fs.f_bsize;
+  if (unit == 0 || bytes / unit <= fs.f_bavail)
+    return 0;
+  return file_error(err, ENOSPC, "making room for", s->part);
+}
+
+/* What a disk without room took is good, and worth going on with; after any
+ * other failure it may not be. */
+static int failed(struct gn_sink *s, int number, const char *doing,
+                  struct gn_error *err) {
+  if (number != ENOSPC && number != EDQUOT && number != EFBIG)
+    s->marked = false;
+  return file_error(err, number, doing, s->part);
 }
 
 static int write_file(struct gn_sink *s, const char *data, size_t len,
@@ -203,7 +273,10 @@ static int write_file(struct gn_sink *s, const char *data, size_t len,
     if (n < 0 && errno == EINTR)
       continue;
     if (n < 0)
-      return file_error(err, errno, "writing", s->part);
+      return failed(s, errno, "writing", err);
+    if (s->verify && !s->joined &&
+        gn_verify_update(s->verify, data, (size_t)n, err) != 0)
+      return -1;
     data += n;
     len -= (size_t)n;
     s->size += (size_t)n;
@@ -211,7 +284,8 @@ static int write_file(struct gn_sink *s, const char *data, size_t len,
   return 0;
 }
 
-static int too_large(const struct gn_sink *s, struct gn_error *err) {
+static int too_large(struct gn_sink *s, struct gn_error *err) {
+  s->marked = false;
   return gn_error_set(err, GN_TOO_LARGE, "body",
                       "the body is larger than %zu bytes", s->max);
 }
@@ -252,20 +326,34 @@ static int sync_folder(const struct gn_sink *s, struct gn_error *err) {
   return status;
 }
 
+/* What another run wrote did not pass here: then all is read once more. */
+static int check_bytes(struct gn_sink *s, struct gn_error *err) {
+  if (!s->verify)
+    return 0;
+  if ((!s->joined || gn_verify_file(s->verify, s->fd, err) == 0) &&
+      gn_verify_finish(s->verify, err) == 0)
+    return 0;
+  s->marked = false;
+  return -1;
+}
+
 int gn_sink_finish(struct gn_sink *s, struct gn_error *err) {
   int status;
   if (!s->path || s->finished)
     return 0;
   if (s->fd < 0)
     return file_error(err, EBADF, "finishing", s->part);
+  if (check_bytes(s, err) != 0)
+    return -1;
   do
     status = fsync(s->fd);
   while (status != 0 && errno == EINTR);
   if (status != 0)
-    return file_error(err, errno, "syncing", s->part);
+    return failed(s, errno, "syncing", err);
   if (rename(s->part, s->target) != 0)
-    return file_error(err, errno, "renaming to", s->target);
+    return failed(s, errno, "renaming", err);
   s->finished = true;
+  unlink(s->mark);
   /* Closed, hence unlocked, only now: before the rename another download could
    * have taken the .part over. */
   close(s->fd);
@@ -276,7 +364,11 @@ int gn_sink_finish(struct gn_sink *s, struct gn_error *err) {
 void gn_sink_abort(struct gn_sink *s) {
   if (s->fd < 0)
     return;
-  unlink(s->part); /* while the lock is held, so that it is surely ours */
+  /* While the lock is held, so that both are surely ours. */
+  if (!s->marked || s->size == 0) {
+    unlink(s->mark);
+    unlink(s->part);
+  }
   close(s->fd);
   s->fd = -1;
   s->size = 0;
@@ -290,6 +382,7 @@ void gn_sink_free(struct gn_sink *s) {
   gn_free(s->path);
   gn_free(s->target);
   gn_free(s->part);
+  gn_free(s->mark);
   gn_free(s);
 }
 

@@ -1,5 +1,7 @@
-/* Owns: where a body goes: memory with a maximum, or "<path>.part" that becomes
- * <path> in one rename, so that <path> is always the old or the new file.
+/* Owns: where a body goes: memory with a maximum, or "<path>.part" that
+ * becomes <path> in one rename, so that <path> is always the old or the new
+ * file. A .part that can be gone on with has a mark beside it, "<path>.part"
+ * and ".meta".
  * Must not: know what a response is; one attempt after the other may begin.
  *
  * Failing files: kind GN_FILE, code the errno's name ("ENOSPC"). One sink is
@@ -9,6 +11,8 @@
 #define GN_SINK_H
 
 #include "error.h"
+#include "mark.h"
+#include "verify.h"
 
 #include <stddef.h>
 
@@ -24,14 +28,29 @@ struct gn_sink *gn_sink_new_file(const char *path, size_t max,
 /* A new attempt: what the one before wrote is gone. */
 int gn_sink_begin(struct gn_sink *s, struct gn_error *err);
 
+/* File: opens and locks the .part and leaves it as it is. Idempotent. */
+int gn_sink_open(struct gn_sink *s, struct gn_error *err);
+/* File, after open: the bytes that an interrupted run left of the source that
+ * mark names, and all else of the mark; 0: none that can be gone on with. */
+uint64_t gn_sink_recall(struct gn_sink *s, struct gn_mark *mark);
+/* File, after open: a body begins behind the first `at` bytes of the .part;
+ * what follows them is gone. mark (with 0): by which it could be gone on with
+ * later, or NULL. verify: what to check before the end, or NULL; borrowed. */
+int gn_sink_start(struct gn_sink *s, uint64_t at, const struct gn_mark *mark,
+                  struct gn_verify *verify, struct gn_error *err);
+/* File, after open: fails with ENOSPC where so many bytes surely do not fit. */
+int gn_sink_room(const struct gn_sink *s, uint64_t bytes,
+                 struct gn_error *err);
+
 /* Past max: kind GN_TOO_LARGE, code "body", and nothing of data is kept. */
 int gn_sink_write(struct gn_sink *s, const void *data, size_t len,
                   struct gn_error *err);
 
-/* The body is whole. File: fsync, rename, fsync of the folder. */
+/* The body is whole. File: checks, fsync, rename, fsync of the folder. */
 int gn_sink_finish(struct gn_sink *s, struct gn_error *err);
 
-/* File: closes and removes the .part; nothing after a finish. Idempotent. */
+/* File: closes the .part, and removes it if it cannot be gone on with; nothing
+ * after a finish. Idempotent. */
 void gn_sink_abort(struct gn_sink *s);
 void gn_sink_free(struct gn_sink *s); /* aborts first; NULL is allowed */
 

@@ -48,6 +48,8 @@ int gn_work_post(struct gn_work *w, enum gn_event_type type,
                  struct gn_result *result);
 int gn_work_post_progress(struct gn_work *w, unsigned pending,
                           unsigned finished, unsigned polls);
+/* Dropped where nobody takes them. */
+void gn_work_post_bytes(struct gn_work *w, uint64_t bytes, int64_t total);
 /* The end without the rest; for gn_work_finish. */
 void gn_work_post_done(struct gn_work *w, struct gn_result *result);
 /* The end with an error of the work's own. result, if any, carries it and is

@@ -230,6 +230,16 @@ static const char *const event_names[] = {
 };
 
 static void push_progress(lua_State *L, const struct gn_event *event) {
+  if (event->bytes > 0) {
+    lua_createtable(L, 0, 2);
+    lua_pushnumber(L, (lua_Number)event->bytes);
+    lua_setfield(L, -2, "bytes");
+    if (event->total >= 0) {
+      lua_pushnumber(L, (lua_Number)event->total);
+      lua_setfield(L, -2, "total");
+    }
+    return;
+  }
   lua_createtable(L, 0, 3);
   lua_pushinteger(L, (lua_Integer)event->pending);
   lua_setfield(L, -2, "pending");

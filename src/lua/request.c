@@ -95,6 +95,26 @@ static void read_max_body(lua_State *L, int table, struct gn_request *r) {
   r->max_body = (size_t)gn_lua_number(L, table, "max_body", 0);
 }
 
+static void read_resume(lua_State *L, int table, struct gn_request *r) {
+  r->resume = gn_lua_flag(L, table, "resume", false);
+}
+
+static void read_progress(lua_State *L, int table, struct gn_request *r) {
+  r->progress = gn_lua_flag(L, table, "progress", false);
+}
+
+/* True: it is wanted; text: it must be this one. */
+static void read_sha256(lua_State *L, int table, struct gn_request *r) {
+  const char *text;
+  lua_getfield(L, table, "sha256");
+  r->sha256 = lua_toboolean(L, -1);
+  text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
+  if (strlen(text) >= sizeof r->sha256_hex)
+    luaL_error(L, "option 'sha256': 64 hexadecimal digits expected");
+  memcpy(r->sha256_hex, text, strlen(text) + 1);
+  lua_pop(L, 1);
+}
+
 static const struct {
   const char *name;                                   /* of the field */
   void (*read)(lua_State *, int, struct gn_request *); /* reads it */
@@ -105,6 +125,8 @@ static const struct {
   {"download", read_download}, {"server_url", read_server_url},
   {"redirects", read_redirects}, {"timeout", read_timeout},
   {"attempts", read_attempts}, {"max_body", read_max_body},
+  {"resume", read_resume}, {"progress", read_progress},
+  {"sha256", read_sha256},
 };
 
 /* Most requests have two or three of the fields: one walk over the table finds

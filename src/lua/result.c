@@ -159,6 +159,21 @@ static int result_file(lua_State *L) {
   return 1;
 }
 
+/* What was checked of the file: { verified, resumed (bytes), sha256 }. */
+static int result_facts(lua_State *L) {
+  const struct gn_result *r = check(L);
+  lua_createtable(L, 0, 3);
+  lua_pushboolean(L, r->verified);
+  lua_setfield(L, -2, "verified");
+  lua_pushnumber(L, (lua_Number)r->resumed);
+  lua_setfield(L, -2, "resumed");
+  if (*r->sha256) {
+    lua_pushstring(L, r->sha256);
+    lua_setfield(L, -2, "sha256");
+  }
+  return 1;
+}
+
 static int result_id(lua_State *L) {
   lua_pushstring(L, check(L)->id);
   return 1;
@@ -192,7 +207,8 @@ void gn_lua_result_open(lua_State *L) {
     {"headers", result_headers}, {"header", result_header},
     {"body", result_body}, {"size", result_size}, {"json", result_json},
     {"attempts", result_attempts}, {"elapsed", result_elapsed},
-    {"url", result_url}, {"file", result_file}, {"id", result_id},
+    {"url", result_url}, {"file", result_file},
+    {"facts", result_facts}, {"id", result_id},
     {"state", result_state}, {"close", result_close}, {NULL, NULL},
   };
   static const luaL_Reg meta[] = {
