@@ -194,6 +194,16 @@ describe("tokens", function()
       assert.truthy(err.message:find("Invalid JWT Signature.", 1, true))
     end)
 
+    it("are refused for another audience", function()
+      local client = clients.client({ auth = garner.auth.service_account {
+        key_file = sim.key_file, token_url = scope.url .. "/token", scopes = "a",
+        audience = "https://elsewhere.example/token",
+      } }, scope)
+      local _, err = client:get("/")
+      assert.equal("invalid_grant", err.code)
+      assert.truthy(err.message:find("audience", 1, true))
+    end)
+
     it("raise at the caller's line for a bad key", function()
       local function make(given)
         return function()

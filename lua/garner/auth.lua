@@ -342,6 +342,19 @@ function Session:attach(core_client)
   hidden[self].core = hidden[self].oauth and core_client
 end
 
+--- Keeps what has to be hidden; the core's client is about to be closed.
+function Session:detach()
+  local state = hidden[self]
+  local known, fetched
+  if state.core then
+    known, fetched = pcall(state.core.secrets, state.core)
+  end
+  state.core = nil
+  for _, secret in ipairs(known and fetched or {}) do
+    self:hide(secret)
+  end
+end
+
 --- Whether a request's scope decides which token it gets.
 ---@return boolean
 function Session:wants_scope()
@@ -362,7 +375,7 @@ function Session:secrets()
   local list = {}
   local known, fetched = false, nil
   if state.core then
-    known, fetched = pcall(state.core.secrets, state.core) -- not once it is closed
+    known, fetched = pcall(state.core.secrets, state.core) -- raises where memory ends
   end
   for _, group in ipairs { state.secrets, state.extra, known and fetched or {} } do
     for _, text in ipairs(group) do

@@ -194,7 +194,7 @@ end
 
 -- Lets go of what a client holds, once: for `close` and for the collector, so it
 -- must not reach the client itself.
-local function closer(core_client, operations, settle)
+local function closer(core_client, operations, session, write)
   local closed = false
   engine.acquire()
   return function()
@@ -205,7 +205,8 @@ local function closer(core_client, operations, settle)
     for op in pairs(operations) do
       op:cancel()
     end
-    local ok, why = pcall(settle) -- a new refresh token is not lost
+    local ok, why = pcall(session.settle, session, write) -- a new refresh token is not lost
+    session:detach()
     core_client:close()
     engine.release()
     if not ok then
@@ -260,7 +261,7 @@ function M.new(opts, vendor)
   local function settle()
     session:settle(write)
   end
-  local close, closed = closer(made, operations, settle)
+  local close, closed = closer(made, operations, session, write)
   local self = setmetatable({ log = write, options = opts }, Client)
   opts.token, opts.auth, opts.headers = nil, nil, nil
   hidden[self] = {

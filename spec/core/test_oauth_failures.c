@@ -5,6 +5,9 @@
 #define _GNU_SOURCE
 #include "oauth_rig.h"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 /* While the old token is good, an endpoint that is down costs nothing. */
 static void test_early_refresh_fails(void **state) {
   struct rig *g = *state;
@@ -61,8 +64,7 @@ static void test_failures(void **state) {
     {1, 429, "{}", true, GN_OK, NULL, 2},
     {1, 400, transient, false, GN_OK, NULL, 2},
     {1, 400, transient, true, GN_OK, NULL, 2},
-    {9, 400, transient, false, GN_UNAUTHENTICATED, "temporarily_unavailable",
-     3},
+    {9, 400, transient, false, GN_SERVER, "temporarily_unavailable", 3},
     {1, 0, NULL, false, GN_OK, NULL, 2},
     {1, 0, NULL, true, GN_UNAUTHENTICATED, "refresh_in_doubt", 1},
     {1, 500, "{}", true, GN_UNAUTHENTICATED, "refresh_in_doubt", 1},
@@ -136,6 +138,32 @@ static void test_deadline_of_a_fetch(void **state) {
   gn_event_free(rig_expect(g, r, GN_TIMEOUT, "deadline"));
   assert_int_equal(asked(g), 1);
   fine(g);
+}
+
+/* What the parent waits for never comes in its child. */
+static void test_forked(void **state) {
+  struct rig *g = *state;
+  uint64_t id;
+  pid_t child;
+  int status = -1;
+  plan.slow_ms = 200;
+  id = rig_get(g, "/x");
+  rig_until(g, "/token", 1);
+  child = fork();
+  if (child == 0) {
+    struct gn_error err;
+    struct gn_event *event;
+    gn_policy_enter(g->policy);
+    g->engine = gn_engine_new(false, &err);
+    g->mailbox = gn_mailbox_new(g->engine);
+    event = rig_done(g, rig_get(g, "/x"));
+    _exit(event->result->error.kind == GN_OK ? 42 : 1);
+  }
+  rig_body(rig_done(g, id), "fine");
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_true(WIFEXITED(status));
+  assert_int_equal(WEXITSTATUS(status), 42);
+  assert_int_equal(asked(g), 2);
 }
 
 static void test_closed_engine(void **state) {
@@ -263,6 +291,7 @@ int main(void) {
     RUN(test_early_refresh_fails), RUN(test_final), RUN(test_failures),
     RUN(test_cancelled_waiter), RUN(test_deadline_of_a_waiter),
     RUN(test_deadline_of_a_fetch), RUN(test_closed_engine),
+    RUN(test_forked),
     RUN(test_bad_options), RUN(test_address_of_the_endpoint),
 #ifdef GN_FAULTS
     RUN(test_allocations), RUN(test_allocations_of_a_policy),

@@ -99,6 +99,9 @@ static void explain(const struct gn_fetch *f, const struct gn_result *r,
                  r->error.message);
   else if (r->error.kind == GN_CANCELLED || r->error.kind == GN_MEMORY)
     *err = r->error;
+  else if (r->status >= 400 && gn_grant_is_transient(code))
+    gn_error_set(err, GN_SERVER, code, "the token endpoint %s: %s%s%s", host,
+                 code, *text ? ": " : "", text);
   else if (r->status >= 400 && r->status < 500 && r->status != 408 &&
            r->status != 429)
     gn_error_set(err, GN_UNAUTHENTICATED, *code ? code : "token",

@@ -21,6 +21,7 @@ M.options = {
 M.help = "service_account = a key file (its path, its JSON or a table; with subject = the "
   .. "administrator to act for), or refresh_token with client_id and client_secret; or the "
   .. "environment variable GOOGLE_APPLICATION_CREDENTIALS"
+  .. auth.env_hint "GOOGLE_APPLICATION_CREDENTIALS"
 
 local function from_account(given)
   local account = given.service_account
