@@ -21,7 +21,7 @@ end
 local function ask(case, server, path)
   local api = clients.client(merged({ base_url = case.base, token = SECRET, timeout = 20,
     retry = { attempts = 2, backoff = 0.01, backoff_throttled = 0.01 } }, case.options or {}))
-  local res, err = api:request(merged({ path = path, method = "GET" }, case.request or {}))
+  local res, err = api:request(merged({ method = "GET" }, case.request or {}, { path = path }))
   local value, problem
   if res then value, problem = res:json() end
   case.outcome = { res = res, err = err, value = value, problem = problem,
