@@ -337,7 +337,7 @@ static int follow(struct gn_exchange *x, struct gn_error *err) {
       status != 308)
     return 0;
   location = gn_headers_find(&x->result->headers, "Location", &len);
-  if (!location || len >= sizeof text)
+  if (!location || len == 0 || len >= sizeof text)
     return gn_error_set(err, GN_PROTOCOL, "redirect",
                         "HTTP %ld without a usable Location", status);
   memcpy(text, location, len);
