@@ -123,7 +123,8 @@ describe("a connection", function()
 
   it("2 whose name server is silent ends at its deadline, and holds up nobody", function()
     local shim = os.tmpname()
-    assert(os.execute(("LD_PRELOAD= gcc -shared -fPIC -o %s spec/faults/silent_resolver.c -ldl"):format(shim)))
+    assert(os.execute("LD_PRELOAD= gcc -shared -fPIC -o " .. shim
+      .. " spec/faults/silent_resolver.c -ldl"))
     s:script("/x", { body = "{}", delay = 0.1 })
     local started = socket.gettime()
     local code, output = clients.run(([[
