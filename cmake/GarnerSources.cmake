@@ -32,11 +32,13 @@ set(GARNER_CORE_SOURCES
   src/core/poll_rules.c
   src/core/poller.c
   src/core/process.c
+  src/core/relay.c
   src/core/request.c
   src/core/retry.c
   src/core/sink.c
   src/core/submit.c
   src/core/timer.c
+  src/core/traffic.c
   src/core/url.c
   src/core/url_parts.c
   src/core/verify.c
@@ -50,6 +52,7 @@ set(GARNER_BINDING_SOURCES
   src/lua/module.c
   src/lua/request.c
   src/lua/result.c
+  src/lua/traffic.c
   src/lua/urls.c
   src/lua/util.c
   src/lua/walk.c
@@ -66,6 +69,7 @@ set(GARNER_LUA_FILES
   garner/api/verbs.lua
   garner/arguments.lua
   garner/auth.lua
+  garner/base64.lua
   garner/blendvision.lua
   garner/blendvision/metrics.lua
   garner/blendvision/reports.lua
@@ -73,6 +77,7 @@ set(GARNER_LUA_FILES
   garner/compat.lua
   garner/coverage.lua
   garner/csv.lua
+  garner/curl_command.lua
   garner/decimal.lua
   garner/download.lua
   garner/driver.lua
@@ -102,6 +107,9 @@ set(GARNER_LUA_FILES
   garner/pull/budget.lua
   garner/pull/patience.lua
   garner/pull/run.lua
+  garner/recording.lua
+  garner/redact.lua
+  garner/replay.lua
   garner/report.lua
   garner/request.lua
   garner/response.lua
@@ -114,6 +122,7 @@ set(GARNER_LUA_FILES
   garner/shoplazza/tasks.lua
   garner/tasks.lua
   garner/time.lua
+  garner/traffic.lua
   garner/vendor.lua
   garner/wait.lua
   garner/window.lua

@@ -10,6 +10,7 @@ local log = require "garner.log"
 local options = require "garner.options"
 local request = require "garner.request"
 local response = require "garner.response"
+local traffic = require "garner.traffic"
 
 local M = {}
 
@@ -80,7 +81,8 @@ local SCHEMA = {
   max_wait = options.duration, max_body = options.integer(1), max_headers = options.integer(1024),
   http_version = options.one_of { "1.1", "2" }, allow_http = options.boolean,
   allow_private = options.boolean, insecure_tls = options.boolean, rate = options.positive,
-  burst = options.positive, log = log.option,
+  burst = options.positive, log = log.option, transport = traffic.RULES.transport,
+  record = traffic.RULES.record, replay = traffic.RULES.replay,
   json = options.one_of { "garner", "cjson" },
 }
 
@@ -89,8 +91,9 @@ local TO_CORE = { "origins", "ca_file", "proxy", "user_agent", "connect_timeout"
   "stall_timeout", "max_body", "max_headers", "http_version", "allow_http", "allow_private",
   "insecure_tls", "rate", "burst", "attempts", "max_wait" }
 
-local function core_options(opts, session, headers)
-  local out = { base_url = opts.base_url, auth = session:core_options(), headers = headers }
+local function core_options(opts, session, headers, shown)
+  local out = traffic.core_options(opts, shown)
+  out.base_url, out.auth, out.headers = opts.base_url, session:core_options(), headers
   for _, name in ipairs(TO_CORE) do
     out[name] = opts[name]
   end
@@ -134,7 +137,7 @@ local function pick_auth(opts, vendor, what)
     opts.token = from_env(vendor.token_env or {})
   end
   if opts.token == nil then
-    if not opts.auth and vendor.needs_token then
+    if not opts.auth and vendor.needs_token and not (opts.transport or opts.replay) then
       local names = vendor.token_env or {}
       errors.misuse(what .. ": no token: set the option token"
         .. (names[1] and " or the environment variable " .. names[1] .. auth.env_hint(names[1])
@@ -223,7 +226,9 @@ end
 --- false), user_agent, connect_timeout (10 s), timeout (120 s), stall_timeout (60 s), retry (false,
 --- attempts, or { attempts, backoff, backoff_throttled, backoff_cap, max_wait }), rate (requests a
 --- second), burst, max_body (bytes), max_headers, http_version ("1.1", "2"), json
---- ("cjson"), log, allow_http, allow_private, insecure_tls. Durations: seconds or "90s", "15m"
+--- ("cjson"), log, allow_http, allow_private, insecure_tls, record (garner.record(file)), replay
+--- (garner.replay(file)), transport (function(request) that answers in the network's place: see
+--- traffic.lua). Durations: seconds or "90s", "15m"
 ---@param vendor table|nil what an API adds: name, base_url (text, or a function of the checked
 --- options), auth (function(token)), token_env, needs_token, scope, headers, rate, burst, options
 --- (more rules), credentials (other ways to a credential: options = rules, make = function(their
@@ -248,23 +253,28 @@ function M.new(opts, vendor)
   for _, value in ipairs(request.secret_values(headers)) do
     session:hide(value)
   end
-  local ok, made = pcall(core.client_new, core_options(opts, session, headers))
+  local short = request.short_tenants(headers)
+  local function secrets()
+    local list = session:secrets()
+    for _, hide in ipairs(short) do
+      list[#list + 1] = hide
+    end
+    return list
+  end
+  local write, shown = log.new(opts.log, secrets)
+  local ok, made = pcall(core.client_new, core_options(opts, session, headers, shown))
   if not ok then
     errors.misuse(what .. ": " .. errors.redact(tostring(made), session:secrets()))
   end
   session:attach(made)
   local operations = setmetatable({}, { __mode = "k" })
-  local function secrets()
-    return session:secrets()
-  end
-  local write, shown = log.new(opts.log, secrets)
   local function settle()
     session:settle(write)
   end
   local close, closed = closer(made, operations, session, write)
   local self = setmetatable({ log = write, options = opts }, Client)
   opts.token, opts.auth, opts.headers = nil, nil, nil
-  hidden[self] = {
+  local state = {
     core = made, base_url = opts.base_url, session = session, secrets = secrets,
     operations = operations, close = close, closed = closed, name = vendor.name,
     plain = {}, plain_count = 0, scope = vendor.scope, codec = opts.json, log = write,
@@ -272,6 +282,11 @@ function M.new(opts, vendor)
     guard = compat.finalizer(close), core_origin = made:origin(),
     scoped = session:wants_scope(), settle = session:wants_scope() and settle or nil,
   }
+  hidden[self] = state
+  local given = session:core_options() or {}
+  traffic.attach(state, opts, { scheme = given.scheme, header = given.header,
+    headers = request.headers(headers, what), ca_file = opts.ca_file,
+    proxy = opts.proxy ~= "env" and opts.proxy or nil, insecure_tls = opts.insecure_tls })
   if opts.insecure_tls then
     write("warn", "insecure_tls", { origin = made:origin() })
   end
@@ -305,15 +320,10 @@ end
 
 -- Sending --------------------------------------------------------------------
 
-local function log_attempts(state, result, context)
-  local attempts = result:attempts()
-  for i = 1, #attempts - 1 do
-    local a = attempts[i]
-    state.log("info", "retry", { method = context.method, url = result:url(), attempt = i,
-      status = a.status, code = a.code, waited = a.waited, why = a.why })
-  end
+local function log_request(state, result, context)
   state.log("debug", "request", { method = context.method, url = result:url(),
-    status = result:status(), elapsed = result:elapsed(), attempts = #attempts })
+    status = result:status(), elapsed = result:elapsed(), attempts = #result:attempts(),
+    curl = state.curl(result, context.secrets) })
 end
 
 --- Starts something on the engine for this client.
@@ -324,7 +334,7 @@ end
 ---@return table|nil operation
 ---@return garner.Error|nil
 function M.start(state, verb, core_request, rules)
-  local op, err = engine.start(verb, state.core, core_request, rules)
+  local op, err = engine.start(verb, state.core, core_request, rules, state.on_event)
   if op then
     state.operations[op], op.settle = true, state.settle
   end
@@ -366,12 +376,12 @@ local function await(state, op, context)
 end
 
 local function send_once(state, core_request, context)
-  local result, status, op, err = engine.exchange(state.core, core_request)
+  local result, status, op, err = engine.exchange(state.core, core_request, state.on_event)
   if result and state.settle then
     state.settle()
   elseif not result then
     if not op and not err then
-      op, err = engine.start("submit", state.core, core_request)
+      op, err = engine.start("submit", state.core, core_request, nil, state.on_event)
     end
     if op then
       result, err = await(state, op, context)
@@ -380,8 +390,8 @@ local function send_once(state, core_request, context)
       return nil, err
     end
   end
-  if state.shown >= 3 then
-    log_attempts(state, result, context)
+  if state.shown >= 4 then
+    log_request(state, result, context)
   end
   if not status and (result:error() or result:status() >= 400) then
     return nil, errors.from_result(result, context)
@@ -398,6 +408,9 @@ end
 ---@return any|nil
 ---@return garner.Error|nil
 function M.with_token(state, run, ...)
+  if state.offline then -- nothing is sent, so no credential is needed
+    return run(...)
+  end
   local generation, err = state.session:ready(state.core)
   if not generation then
     return nil, err

@@ -124,9 +124,10 @@ local function own_waiter(e)
 end
 
 --- Puts an event into its operation's queue, if that is still wanted.
-function M.deliver(waiter, id, event, value)
+function M.deliver(waiter, id, event, value, dropped)
   local op = waiter.operations[id]
   if op then
+    op.lost = dropped and (op.lost or 0) + dropped or op.lost
     op.last = op.last + 1
     op.events[op.last], op.values[op.last] = event, value
     if op.task then
@@ -139,11 +140,11 @@ end
 ---@param waiter table
 function M.drain(waiter)
   while true do
-    local id, event, value = waiter.mailbox:take()
+    local id, event, value, dropped = waiter.mailbox:take()
     if not id then
       return
     end
-    M.deliver(waiter, id, event, value)
+    M.deliver(waiter, id, event, value, dropped)
   end
 end
 
@@ -200,7 +201,7 @@ local function from_queue(op)
 end
 
 --- The next event that is there: "page", "report", "progress" or "done", and its
---- value; nothing where there is none yet.
+--- value, or one that the client has a handler for; nothing where there is none yet.
 ---@return string|nil event
 ---@return any value
 function Operation:take()
@@ -208,7 +209,7 @@ function Operation:take()
     return from_queue(self)
   end
   local waiter = self.waiter
-  local id, event, value = waiter.mailbox:take()
+  local id, event, value, dropped = waiter.mailbox:take()
   if not id then
     if waiter.engine:is_closed() and not self.finished then
       self.finished = true
@@ -216,9 +217,11 @@ function Operation:take()
     end
     return nil
   elseif id ~= self.key then
-    M.deliver(waiter, id, event, value)
+    M.deliver(waiter, id, event, value, dropped)
     return self:take()
-  elseif event == "done" then
+  end
+  self.lost = dropped and (self.lost or 0) + dropped or self.lost
+  if event == "done" then
     return ended(self, value)
   end
   return event, value
@@ -230,6 +233,25 @@ local function settle(op)
   if not ok then
     op.busy = nil
     error(why, 0)
+  end
+end
+
+-- An event that is the client's own affair: its handler runs in the coroutine that waits,
+-- and may itself wait. What it raises ends the operation.
+local function handle(op, handler, value)
+  local ok, why = compat.guard(handler, value, op.engine)
+  if not ok then
+    op.busy = nil
+    op:cancel()
+    error(why, 0)
+  end
+end
+
+local function tell_lost(op)
+  local lost, tell = op.lost, op.handlers.lost
+  op.lost = nil
+  if tell then
+    handle(op, tell, lost)
   end
 end
 
@@ -252,7 +274,13 @@ function Operation:next()
       settle(self)
     end
     local event, value = self:take()
-    if event then
+    local handler = self.handlers[event]
+    if self.lost then
+      tell_lost(self)
+    end
+    if handler then
+      handle(self, handler, value)
+    elseif event then
       self.busy = nil
       return event, value
     elseif task then
@@ -291,8 +319,9 @@ function Operation:cancel()
   end
 end
 
-local function new_operation(e, waiter, id, task)
+local function new_operation(e, waiter, id, handlers, task)
   local op = setmetatable({
+    handlers = handlers or NONE,
     waiter = waiter, engine = e, id = id, key = id, first = 1, last = 0, events = NONE,
     values = NONE, shared = task ~= nil,
   }, Operation)
@@ -317,11 +346,12 @@ local FIRST_SLICE = 0.1 -- seconds, so that Ctrl-C works
 --- must be used.
 ---@param client userdata the core's client
 ---@param request table
+---@param handlers table|nil as for `start`
 ---@return userdata|nil result
 ---@return integer|nil status of a good result
 ---@return table|nil operation for what has not ended yet
 ---@return garner.Error|nil
-function M.exchange(client, request)
+function M.exchange(client, request, handlers)
   local e = engine
   if not alive() or compat.running() or driver.host() ~= block() then
     return nil
@@ -334,7 +364,7 @@ function M.exchange(client, request)
   elseif not id then
     return nil, nil, nil, errors.from_raw(result)
   elseif not result then
-    return nil, nil, new_operation(e, waiter, id)
+    return nil, nil, new_operation(e, waiter, id, handlers)
   end
   spare = waiter
   return result, status
@@ -345,9 +375,11 @@ end
 ---@param client userdata the core's client
 ---@param request table
 ---@param rules table|nil
+---@param handlers table|nil functions by event: what does not reach who waits, but is handled
+--- while it waits
 ---@return table|nil operation
 ---@return garner.Error|nil err a plain record that the caller turns into an error
-function M.start(verb, client, request, rules)
+function M.start(verb, client, request, rules, handlers)
   local e, err = M.get()
   if not e then
     return nil, err
@@ -360,7 +392,7 @@ function M.start(verb, client, request, rules)
   elseif not id then
     return nil, errors.from_raw(raw)
   end
-  return new_operation(e, waiter, id, task)
+  return new_operation(e, waiter, id, handlers, task)
 end
 
 --- What the value false of a "done" event means, as a plain record.

@@ -84,14 +84,30 @@ local function plain_pattern(text)
   return (text:gsub("%W", "%%%0"))
 end
 
+local function hide(text, secret)
+  if #secret > 0 and text:find(secret, 1, true) then
+    return (text:gsub(plain_pattern(secret), "***"))
+  end
+  return text
+end
+
 --- Hides every given secret in a text, and anything that follows "Bearer".
 ---@param text string
----@param secrets string[]|nil
+---@param secrets table|nil texts, as they are and as JSON or a URL may spell them, and functions
+--- that hide something themselves
 ---@return string
 function M.redact(text, secrets)
   for _, secret in ipairs(secrets or {}) do
-    if #secret > 0 and text:find(secret, 1, true) then
-      text = text:gsub(plain_pattern(secret), "***")
+    if type(secret) == "function" then
+      text = secret(text)
+    else
+      text = hide(text, secret)
+      if secret:find("/", 1, true) then
+        text = hide(text, (secret:gsub("/", "\\/")))
+      end
+      if secret:find("%%%u") or secret:find("%%%d%u") then
+        text = hide(text, (secret:gsub("%%%x%x", string.lower)))
+      end
     end
   end
   text = text:gsub("([Bb][Ee][Aa][Rr][Ee][Rr]%s+)([%w%-%._~%+/=]+)", function(word, token)
@@ -188,6 +204,16 @@ function methods.detail(err, name)
     end
   end
   return nil
+end
+
+local requests = setmetatable({}, { __mode = "k" }) -- error -> what tells its request
+
+--- The request as a command line of the curl program; a shell variable stands where a
+--- secret belongs.
+---@return string|nil command nil where no request was made
+function methods.curl(err)
+  local known = requests[err]
+  return known and known.curl(known.result, known.secrets)
 end
 
 Error.__index = methods
@@ -287,7 +313,7 @@ local function safe_headers(list, secrets)
   return require("garner.response").headers(out)
 end
 
-local function finish(fields, context)
+local function finish(fields, context, result)
   local secrets = context.secrets and context.secrets() or nil
   add_help(fields, context)
   fields.service, fields.operation = context.service, context.operation
@@ -303,14 +329,19 @@ local function finish(fields, context)
       fields[name] = redact_deep(fields[name], secrets, 0)
     end
   end
-  return M.new(fields)
+  local err = M.new(fields)
+  if result and context.curl then
+    requests[err] = { curl = context.curl, result = result, secrets = context.secrets }
+  end
+  return err
 end
 
 --- An error from the core's plain record (what `submit` gives, or a result's).
 ---@param raw table { kind, code, message, status, retry_after, retryable, url, attempts }
 ---@param context table|nil operation, method, secrets (function), scope, what
+---@param result userdata|nil the core's, for `err:curl()`
 ---@return garner.Error
-function M.from_raw(raw, context)
+function M.from_raw(raw, context, result)
   local attempts = type(raw.attempts) == "table" and raw.attempts or nil
   return finish({
     kind = M.kinds[raw.kind] ~= nil and raw.kind or "protocol",
@@ -319,7 +350,7 @@ function M.from_raw(raw, context)
     status = raw.status ~= 0 and raw.status or nil,
     retry_after = raw.retry_after, retryable = raw.retryable, attempts = attempts,
     url = raw.url ~= "" and raw.url or nil,
-  }, context or {})
+  }, context or {}, result)
 end
 
 local function retryable(kind, status, raw)
@@ -343,7 +374,7 @@ function M.from_result(result, context)
   if not status or status == 0 then
     local fields = raw or { kind = "protocol", message = "no answer" }
     fields.attempts, fields.url = result:attempts(), fields.url or result:url()
-    return M.from_raw(fields, context)
+    return M.from_raw(fields, context, result)
   end
   local secrets = context.secrets and context.secrets() or nil
   local body = result:body() or ""
@@ -376,7 +407,7 @@ function M.from_result(result, context)
     retry_after = raw and raw.retry_after or info.retry_after,
     attempts = result:attempts(),
     url = result:url(),
-  }, context)
+  }, context, result)
 end
 
 --- An error about what an answer with a good status says. The body is cut and the
@@ -387,7 +418,7 @@ end
 function M.from_response(response, fields)
   fields.status, fields.request_id, fields.url = response.status, response.request_id, response.url
   fields.attempts, fields.body = response.attempts, response.body:sub(1, M.BODY_LIMIT)
-  return finish(fields, response._context)
+  return finish(fields, response._context, response._result)
 end
 
 return M

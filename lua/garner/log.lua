@@ -7,11 +7,33 @@ local errors = require "garner.errors"
 
 local M = {}
 
-local LEVELS = { error = 1, warn = 2, info = 3, debug = 4 }
-local NGX_LEVELS = { error = "ERR", warn = "WARN", info = "INFO", debug = "DEBUG" }
+local LEVELS = { error = 1, warn = 2, info = 3, debug = 4, trace = 5 }
+local NGX_LEVELS = { error = "ERR", warn = "WARN", info = "INFO", debug = "DEBUG",
+  trace = "DEBUG" }
+
+--- Every event: the level it has, and its fields. Fields never hold a secret.
+M.events = {
+  attempt = { "trace", "a request was sent once: method, url, attempt, status, error, elapsed, "
+    .. "request_headers, response_headers" },
+  request = { "debug", "a request ended: method, url, status, elapsed, attempts, curl (a command "
+    .. "line that sends the same)" },
+  page = { "debug", "a page of a walk came: url, number, items, elapsed" },
+  retry = { "info", "a request will be sent again: method, url, attempt, status, code, elapsed, "
+    .. "waited (seconds from now)" },
+  rate_wait = { "info", "a request waits for the rate limit: method, url, attempt, waited" },
+  token_renewed = { "info", "a credential's source gave another token after a 401: origin" },
+  insecure_tls = { "warn", "certificates are not checked: origin" },
+  unknown_status = { "warn", "a job has a status that the API does not document: id, status" },
+  recording_failed = { "warn", "a recording has a gap from here on: file, error" },
+  events_dropped = { "warn", "log events came faster than they were taken: count" },
+  ["pull.conflict"] = { "warn", "two windows give different values for one key" },
+  ["pull.outside"] = { "warn", "rows lie outside of the window that was asked for" },
+  ["pull.past_retention"] = { "warn", "windows are older than what the API keeps" },
+  raised = { "error", "an iterator raises an error where Lua shows no error tables: error" },
+}
 
 --- The levels, worst first.
-M.levels = { "error", "warn", "info", "debug" }
+M.levels = { "error", "warn", "info", "debug", "trace" }
 
 local function sorted_names(fields)
   local names = {}
@@ -23,6 +45,9 @@ local function sorted_names(fields)
 end
 
 local function show(value)
+  if type(value) == "number" and not compat.whole(value) then
+    return ("%.4g"):format(value)
+  end
   local text = errors.one_line(tostring(value), 1000)
   if text == "" or text:find('[%s"=]') then
     return '"' .. text:gsub('[\\"]', "\\%0") .. '"'
@@ -62,17 +87,20 @@ local function redacted(fields, secrets)
   return out
 end
 
-local function setting(option)
-  local env = os.getenv "GARNER_LOG"
-  if env and env ~= "" then
-    env = env:lower()
-    if LEVELS[env] then
-      return LEVELS[env]
-    elseif env == "off" or env == "false" or env == "none" then
-      return 0
-    end
+-- The level that the environment asks for, nil where it does not.
+local function from_env()
+  local env = (os.getenv "GARNER_LOG" or ""):lower()
+  if env == "off" or env == "false" or env == "none" then
+    return 0
   end
-  if option == false then
+  return LEVELS[env]
+end
+
+local function setting(option)
+  local env = from_env()
+  if env then
+    return env
+  elseif option == false then
     return 0
   elseif type(option) == "string" then
     return LEVELS[option]
@@ -87,19 +115,22 @@ function M.option(value)
   if value == false or value == true or LEVELS[value] or compat.callable(value) then
     return value
   end
-  return nil, 'must be "error", "warn", "info", "debug", false or a function(level, event, fields)'
+  return nil, 'must be "error", "warn", "info", "debug", "trace", false or a function'
+    .. "(level, event, fields)"
 end
 
 --- Makes a log function.
 ---@param option string|boolean|function|nil level to show (default "warn"), false for none, or a
---- function(level, event, fields) that gets every event; GARNER_LOG overrides a level
+--- function(level, event, fields) that gets every event up to debug; GARNER_LOG overrides a level
+--- (for a function it can only add "trace")
 ---@param secrets nil|fun(): string[] what to hide, by value
 ---@return fun(level: string, event: string, fields: table|nil)
----@return integer shown 0 (none) to 4 (debug), so that callers need not make fields in vain
+---@return integer shown 0 (none) to 5 (trace), so that callers need not make fields in vain
 function M.new(option, secrets)
   local sink, shown = write, LEVELS.debug
   if compat.callable(option) then
     sink = option
+    shown = math.max(shown, from_env() or 0)
   else
     shown = setting(option)
   end

@@ -285,7 +285,9 @@ function M.new(state, path, opts)
     state = state, opts = opts, rules = rules, request = core_request, context = context,
     here = position and position.link and core.url_resolve(core_request.url, position.link)
       or core_request.url,
-    number = position and position.number or 0, position = position, ahead = opts.ahead ~= false,
+    number = position and position.number or 0, position = position,
+    -- Nobody would answer what is asked ahead.
+    ahead = opts.ahead ~= false and not state.offline,
     ended = false,
   }
   if compat.closes_for then

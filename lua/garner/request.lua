@@ -213,9 +213,41 @@ end
 -- stays, or messages could not be read any more.
 local SHORTEST_TENANT = 8
 
+local function is_tenant(lower)
+  return (lower:find("org%-id") or lower:find("tenant") or lower:find("organization")) ~= nil
+end
+
 local function names_tenant(lower, value)
-  return #value >= SHORTEST_TENANT
-    and (lower:find("org%-id") or lower:find("tenant") or lower:find("organization")) ~= nil
+  return #value >= SHORTEST_TENANT and is_tenant(lower)
+end
+
+-- Hides a word of its own where quotes are round it, or where what stands before it speaks of
+-- an organization.
+local function hider(id)
+  local word = "%f[%w]" .. id:gsub("%W", "%%%0") .. "%f[%W]"
+  return function(text)
+    if not text:find(id, 1, true) then
+      return text
+    end
+    text = text:gsub("([\"'])" .. word .. "([\"'])", "%1***%2")
+    return (text:gsub("([Oo][Rr][Gg][%w_%-]*[%s\"':=#]+)" .. word, "%1***")
+      :gsub("([Tt]enant[%w_%-]*[%s\"':=#]+)" .. word, "%1***"))
+  end
+end
+
+--- For tenants whose ids are too short to be hidden wherever they stand: functions that hide
+--- them in a text where they are surely meant.
+---@param headers table<string, string|number>
+---@return (fun(text: string): string)[]
+function M.short_tenants(headers)
+  local list = {}
+  for name, value in pairs(headers) do
+    local text = tostring(value)
+    if is_tenant(name:lower()) and #text < SHORTEST_TENANT and text:find("%w") then
+      list[#list + 1] = hider(text)
+    end
+  end
+  return list
 end
 
 --- The values of headers that carry a secret or a tenant by their name.
@@ -236,13 +268,17 @@ end
 -- What to hide in the errors of one request: the client's, and its own headers'.
 local function secrets_of(opts, state)
   local own = opts.headers and M.secret_values(opts.headers)
-  if not own or not own[1] then
+  local short = opts.headers and M.short_tenants(opts.headers)
+  if not own or not (own[1] or short[1]) then
     return state.secrets
   end
   return function()
     local list = state.secrets() -- made anew for each call
     for _, text in ipairs(own) do
-      list[#list + 1] = text
+      table.insert(list, 1, text)
+    end
+    for _, hide in ipairs(short) do
+      list[#list + 1] = hide
     end
     return list
   end
@@ -254,6 +290,7 @@ local function context_of(opts, state)
     method = opts.method, service = given.service or state.name,
     operation = opts.operation or given.operation, what = opts.what or given.what,
     scope = opts.scope or given.scope or state.scope, secrets = secrets_of(opts, state),
+    curl = state.curl,
   }
 end
 

@@ -61,6 +61,13 @@ function M.headers(list)
   return headers
 end
 
+--- Whether a table was made by `headers`.
+---@param value table
+---@return boolean
+function M.is_headers(value)
+  return order[value] ~= nil
+end
+
 -- Responses ------------------------------------------------------------------
 
 ---@class garner.Response
@@ -145,6 +152,14 @@ function methods.json(res)
     end
   end
   return rawget(res, "_value"), res._err or nil
+end
+
+--- The request as a command line of the curl program; a shell variable stands where a
+--- secret belongs.
+---@return string|nil
+function methods.curl(res)
+  local context = rawget(res, "_context")
+  return context.curl and context.curl(rawget(res, "_result"), context.secrets)
 end
 
 local Response = {

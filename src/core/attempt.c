@@ -40,18 +40,25 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg) {
   return len;
 }
 
+static long status_of(struct gn_attempt *a) {
+  long status = a->supplied;
+  if (a->easy)
+    curl_easy_getinfo(a->easy, CURLINFO_RESPONSE_CODE, &status);
+  return status;
+}
+
 /* The header block is there, and a body or its end comes. */
 static int begin_body(struct gn_attempt *a) {
   struct gn_sink *sink = a->memory;
-  long status = 0;
+  long status = status_of(a);
   curl_off_t length = -1;
-  bool good;
-  curl_easy_getinfo(a->easy, CURLINFO_RESPONSE_CODE, &status);
-  good = status >= 200 && status < 300;
+  bool good = status >= 200 && status < 300;
   a->body_started = true;
-  if (a->file && good) {
+  a->to_file = a->file && good;
+  if (a->to_file) {
     sink = a->file->sink;
-    curl_easy_getinfo(a->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+    if (a->easy)
+      curl_easy_getinfo(a->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
     if (gn_download_response(a->file, status, a->headers, length,
                              &a->sink_error) != 0)
       return -1;
@@ -66,6 +73,9 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg) {
   if (!a->body_started && begin_body(a) != 0)
     return 0;
   a->received += len;
+  if (a->to_file && a->policy->record &&
+      gn_buf_append(&a->copy, data, len) != GN_BUF_OK)
+    a->copy_cut = true;
   if (gn_body_write(&a->body, data, len, &a->sink_error) != 0)
     return 0;
   if (a->file && a->body.sink != a->memory)
@@ -147,10 +157,14 @@ static int add_credential(struct gn_attempt *a,
   size_t i;
   if (plan->foreign || !a->own)
     return 0;
-  line = gn_policy_credential(plan->policy, plan->request->scope, err);
+  line = plan->policy->transport
+             ? NULL : gn_policy_credential(plan->policy, plan->request->scope,
+                                           err);
   if (line) {
-    if (!gn_request_has_header(plan->request, line))
+    if (!gn_request_has_header(plan->request, line)) {
       rc = add_line(a, line, err);
+      a->has_credential = true;
+    }
     gn_wipe(line, strlen(line));
     gn_free(line);
   } else if (err->kind != GN_OK) {
@@ -195,7 +209,6 @@ static int set_lines(struct gn_attempt *a, const struct gn_attempt_plan *plan,
         add_line(a, "Content-Type:", err) != 0) ||
        add_line(a, "Expect:", err) != 0))
     return -1;
-  check(a, curl_easy_setopt(a->easy, CURLOPT_HTTPHEADER, a->lines));
   return 0;
 }
 
@@ -325,12 +338,11 @@ static int set_up(struct gn_attempt *a, const struct gn_attempt_plan *plan,
   return set_proxy(a, plan->url, err);
 }
 
-int gn_attempt_prepare(struct gn_attempt *a, CURL *easy, uint64_t setup,
-                       const struct gn_attempt_plan *plan,
-                       struct gn_error *err) {
+static int begin(struct gn_attempt *a, const struct gn_attempt_plan *plan,
+                 struct gn_error *err) {
   memset(a, 0, sizeof *a);
   gn_error_clear(err);
-  a->easy = easy;
+  gn_buf_init(&a->copy, plan->policy->max_body);
   a->policy = plan->policy;
   a->headers = &plan->result->headers;
   a->memory = plan->result->body;
@@ -344,6 +356,21 @@ int gn_attempt_prepare(struct gn_attempt *a, CURL *easy, uint64_t setup,
   gn_buf_reserve(a->headers, USUAL_HEADERS);
   if (gn_sink_begin(a->memory, err) != 0 ||
       (a->file && gn_download_prepare(a->file, err) != 0))
+    return -1;
+  return 0;
+}
+
+int gn_attempt_stage(struct gn_attempt *a, const struct gn_attempt_plan *plan,
+                     struct gn_error *err) {
+  return begin(a, plan, err) == 0 ? set_lines(a, plan, err) : -1;
+}
+
+int gn_attempt_prepare(struct gn_attempt *a, CURL *easy, uint64_t setup,
+                       const struct gn_attempt_plan *plan,
+                       struct gn_error *err) {
+  int rc = begin(a, plan, err);
+  a->easy = easy;
+  if (rc != 0)
     return -1;
   a->setup = gn_attempt_setup(plan);
   if (setup == 0 || setup != a->setup) {
@@ -359,6 +386,7 @@ int gn_attempt_prepare(struct gn_attempt *a, CURL *easy, uint64_t setup,
   set_method(a, plan->request);
   if (set_lines(a, plan, err) != 0)
     return -1;
+  check(a, curl_easy_setopt(easy, CURLOPT_HTTPHEADER, a->lines));
   if (a->setopt_rc == CURLE_OUT_OF_MEMORY)
     return gn_error_memory(err);
   if (a->setopt_rc != CURLE_OK)
@@ -373,6 +401,8 @@ static bool is_framed(struct gn_attempt *a) {
   curl_off_t length = -1;
   long version = 0;
   size_t len;
+  if (!a->easy)
+    return true;
   curl_easy_getinfo(a->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
   curl_easy_getinfo(a->easy, CURLINFO_HTTP_VERSION, &version);
   return length >= 0 || version >= CURL_HTTP_VERSION_2_0 ||
@@ -384,10 +414,9 @@ static bool is_framed(struct gn_attempt *a) {
 static CURLcode end_body(struct gn_attempt *a, CURLcode rc) {
   struct gn_error err;
   bool good, empty = !a->body_started;
-  long status = 0;
+  long status = status_of(a);
   if (rc != CURLE_OK)
     return rc;
-  curl_easy_getinfo(a->easy, CURLINFO_RESPONSE_CODE, &status);
   good = a->file && status >= 200 && status < 300;
   if (good && empty && begin_body(a) != 0)
     return CURLE_WRITE_ERROR;
@@ -406,21 +435,42 @@ static CURLcode check_framing(struct gn_attempt *a, CURLcode rc) {
   return gn_framing_result(&f);
 }
 
+CURLcode gn_attempt_feed(struct gn_attempt *a, long status,
+                         const char *headers, size_t headers_len,
+                         const char *body, size_t body_len) {
+  a->supplied = status;
+  if (headers_len && on_header((char *)headers, 1, headers_len, a) == 0)
+    return CURLE_WRITE_ERROR;
+  if (body_len && on_body((char *)body, 1, body_len, a) == 0)
+    return CURLE_WRITE_ERROR;
+  return CURLE_OK;
+}
+
+/* Whether any byte of the request may have left. */
+static bool was_sent(struct gn_attempt *a, CURLcode rc) {
+  curl_off_t sent_after = 0;
+  if (!a->easy)
+    return rc != CURLE_COULDNT_CONNECT && rc != CURLE_COULDNT_RESOLVE_HOST;
+  curl_easy_getinfo(a->easy, CURLINFO_PRETRANSFER_TIME_T, &sent_after);
+  return sent_after > 0;
+}
+
 void gn_attempt_outcome(struct gn_attempt *a, CURLcode rc,
                         struct gn_outcome *o) {
-  curl_off_t sent_after = 0;
   long connect_code = 0;
   const char *value;
   size_t len;
-  rc = check_framing(a, end_body(a, rc));
+  rc = end_body(a, rc);
+  if (a->easy)
+    rc = check_framing(a, rc);
   memset(o, 0, sizeof *o);
   o->curl_code = (int)rc;
   o->retry_after = -1;
   o->blocked = a->blocked;
-  curl_easy_getinfo(a->easy, CURLINFO_RESPONSE_CODE, &o->status);
-  curl_easy_getinfo(a->easy, CURLINFO_PRETRANSFER_TIME_T, &sent_after);
-  curl_easy_getinfo(a->easy, CURLINFO_HTTP_CONNECTCODE, &connect_code);
-  o->sent = sent_after > 0;
+  o->status = status_of(a);
+  o->sent = was_sent(a, rc);
+  if (a->easy)
+    curl_easy_getinfo(a->easy, CURLINFO_HTTP_CONNECTCODE, &connect_code);
   o->proxy_refused = rc != CURLE_OK && connect_code >= 300;
   value = o->status >= 300
               ? gn_headers_find(a->headers, "Retry-After", &len) : NULL;
@@ -446,18 +496,17 @@ CURL *gn_attempt_release(struct gn_attempt *a, uint64_t *setup) {
   CURL *easy = a->easy;
   struct curl_slist *line;
   *setup = 0;
-  if (!easy)
-    return NULL;
   for (line = a->lines; line; line = line->next)
     gn_wipe(line->data, strlen(line->data));
-  if (a->setup)
+  if (easy && a->setup)
     forget_request(a);
   if (a->setopt_rc == CURLE_OK)
     *setup = a->setup;
-  if (*setup == 0)
+  if (easy && *setup == 0)
     curl_easy_reset(easy);
   curl_slist_free_all(a->lines);
   gn_body_free(&a->body);
+  gn_buf_free(&a->copy);
   a->lines = NULL;
   a->easy = NULL;
   return easy;

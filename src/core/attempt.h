@@ -35,6 +35,11 @@ struct gn_attempt {
   CURLcode setopt_rc;               /* the first option that failed */
   struct gn_error sink_error;       /* why the body could not be kept */
   uint64_t received;                /* body bytes after decoding */
+  bool has_credential;              /* the first of the lines is it */
+  long supplied;                    /* status of what no wire brought */
+  bool to_file;                     /* this body goes to the file */
+  struct gn_buf copy;               /* of it as it came, for a recording */
+  bool copy_cut;                    /* it was too long for that */
   char text[CURL_ERROR_SIZE];       /* libcurl's own words */
 };
 
@@ -58,6 +63,15 @@ uint64_t gn_attempt_setup(const struct gn_attempt_plan *plan);
 int gn_attempt_prepare(struct gn_attempt *a, CURL *easy, uint64_t setup,
                        const struct gn_attempt_plan *plan,
                        struct gn_error *err);
+/* The same without a handle and without the credential: somebody else will
+ * bring the response. */
+int gn_attempt_stage(struct gn_attempt *a, const struct gn_attempt_plan *plan,
+                     struct gn_error *err);
+/* A response from there: CURLE_WRITE_ERROR where a limit or the sink ended it,
+ * as sink_error says. */
+CURLcode gn_attempt_feed(struct gn_attempt *a, long status,
+                         const char *headers, size_t headers_len,
+                         const char *body, size_t body_len);
 /* After libcurl finished with rc: what it brought, the body's own codes too. */
 void gn_attempt_outcome(struct gn_attempt *a, CURLcode rc,
                         struct gn_outcome *o);

@@ -58,5 +58,6 @@ struct gn_work *gn_call_new(struct gn_engine *e, struct gn_mailbox *m,
     c->exchange->file->progress = on_bytes;
     c->exchange->file->owner = c;
   }
+  c->exchange->work = &c->work;
   return &c->work;
 }

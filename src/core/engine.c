@@ -7,6 +7,7 @@
 
 #include "alloc.h"
 #include "exchange.h"
+#include "relay.h"
 
 #include <signal.h>
 #include <string.h>
@@ -208,6 +209,7 @@ static void run_once(struct gn_engine *e) {
   while (take_incoming(e) || take_attention(e)) {
   }
   take_files(e);
+  gn_relay_run(e);
   gn_timer_run(&e->timers, gn_now_ms());
   curl_multi_perform(e->multi, &running);
   reap(e);
@@ -241,6 +243,7 @@ static void shut_down(struct gn_engine *e) {
   take_files(e);
   while ((w = e->works))
     w->ops->cancel(w, "the engine was closed");
+  gn_relay_drop(e);
   while (e->idle_count)
     curl_easy_cleanup(e->idle[--e->idle_count]);
   gn_files_free(e->files);

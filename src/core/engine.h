@@ -52,6 +52,23 @@ uint64_t gn_engine_poll(struct gn_engine *e, struct gn_mailbox *m,
 void gn_engine_cancel(struct gn_engine *e, uint64_t id);
 void gn_engine_advance(struct gn_engine *e, uint64_t id);
 
+/* What a waiter brings for a GN_EVENT_REQUEST. */
+struct gn_supply {
+  struct gn_supply *next; /* the one that came after */
+  uint64_t serial;        /* the event's */
+  struct gn_error error;  /* unless GN_OK: ends the exchange as it is */
+  int curl_code;          /* what libcurl would say; 0: a whole response */
+  char text[256];         /* why, for people */
+  long status;            /* of the response; 0: there is none */
+  struct gn_buf headers;  /* its header lines, CRLF between */
+  struct gn_buf body;     /* its body, as far as it came */
+};
+
+struct gn_supply *gn_supply_new(uint64_t serial);
+void gn_supply_free(struct gn_supply *s);
+/* Takes the supply. One that nobody waits for any more is dropped. */
+void gn_engine_supply(struct gn_engine *e, struct gn_supply *s);
+
 /* A number that grows with every posted event. */
 uint64_t gn_engine_sequence(struct gn_engine *e);
 /* Returns as soon as the sequence differs from `seen`, at latest after ms. An

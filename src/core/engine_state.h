@@ -1,5 +1,5 @@
-/* Owns: what an engine is made of, for the two files that work on it.
- * Must not: be included by anything but engine.c and submit.c.
+/* Owns: what an engine is made of, for the three files that work on it.
+ * Must not: be included by anything but engine.c, submit.c and relay.c.
  */
 #ifndef GN_ENGINE_STATE_H
 #define GN_ENGINE_STATE_H
@@ -25,6 +25,10 @@ struct gn_engine {
   struct gn_work *works;            /* running; list changes need the lock */
   struct gn_work *incoming;         /* submitted, oldest first; the lock */
   struct gn_work *incoming_tail;    /* submitted, newest; the lock */
+  struct gn_exchange *asked;        /* wait for an answer; the step's thread */
+  uint64_t next_asked;              /* requests asked so far; the same */
+  struct gn_supply *supplies;       /* answers, oldest first; the lock */
+  struct gn_supply *supplies_tail;  /* answers, newest; the lock */
   bool attention;                   /* some work has a flag up; the lock */
   bool stopping;                    /* no more work is taken; the lock */
   bool stopped;                     /* nothing runs any more; the lock */

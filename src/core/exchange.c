@@ -5,6 +5,7 @@
 
 #include "alloc.h"
 #include "clock.h"
+#include "relay.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -133,9 +134,10 @@ static bool scheme_ok(const struct gn_exchange *x, const char *url) {
 static void off_wire(struct gn_exchange *x) {
   uint64_t setup;
   CURL *easy;
-  if (x->on_wire)
+  if (x->on_wire && x->attempt.easy)
     gn_engine_wire_remove(x->engine, x->attempt.easy);
   x->on_wire = false;
+  gn_relay_forget(x);
   easy = gn_attempt_release(&x->attempt, &setup);
   gn_engine_easy_give(x->engine, easy, setup);
 }
@@ -182,6 +184,8 @@ static int put_on_wire(struct gn_exchange *x, struct gn_error *err) {
     return gn_error_set(err, GN_PROTOCOL, "address",
                         "a URL from the server is plain http; only https is "
                         "followed (allow_http = true lifts this)");
+  if (x->policy->transport)
+    return gn_relay_ask(x, &plan, err);
   easy = gn_engine_easy_take(x->engine, gn_attempt_setup(&plan), &setup);
   if (!easy)
     return gn_error_memory(err);
@@ -222,7 +226,7 @@ static void send_later(struct gn_exchange *x, double seconds) {
 }
 
 static bool needs_token(const struct gn_exchange *x) {
-  return x->policy->oauth && !x->request->download &&
+  return x->policy->oauth && !x->policy->transport && !x->request->download &&
          gn_policy_owns(x->policy, current_url(x)) &&
          !gn_request_has_header(x->request, x->policy->auth.header);
 }
@@ -283,6 +287,10 @@ static bool renew_token(struct gn_exchange *x, struct gn_record *record) {
 static void on_timer(struct gn_timer *t) {
   struct gn_exchange *x = t->owner;
   double wait;
+  if (x->asked) { /* the deadline, and nobody has answered */
+    gn_exchange_completed(x, CURLE_OPERATION_TIMEDOUT);
+    return;
+  }
   if (x->token.fetch) {
     fail(x, GN_TIMEOUT, "deadline",
          "no token came from the token endpoint before the deadline");
@@ -297,6 +305,7 @@ static void on_timer(struct gn_timer *t) {
     return;
   }
   gn_engine_count(x->engine, GN_COUNT_THROTTLED_MS, (int64_t)(wait * 1000));
+  gn_relay_log_wait(x, "rate_wait", NULL, wait);
   if (x->deadline != 0 && x->deadline != GN_NEVER &&
       gn_now_ms() + (int64_t)(wait * 1000) >= x->deadline)
     fail(x, GN_TIMEOUT, "deadline",
@@ -426,6 +435,7 @@ static void retry_or_end(struct gn_exchange *x, const struct gn_outcome *o,
   record->waited = wait;
   snprintf(record->why, sizeof record->why, "retry: %s", v->code);
   gn_engine_count(x->engine, GN_COUNT_RETRIES, 1);
+  gn_relay_log_wait(x, "retry", record, wait);
   send_later(x, wait);
 }
 
@@ -519,6 +529,14 @@ static void send_elsewhere(struct gn_exchange *x, const struct gn_outcome *o,
   send_later(x, 0);
 }
 
+void gn_exchange_refuse(struct gn_exchange *x, const struct gn_error *err) {
+  off_wire(x);
+  x->result->status = 0;
+  x->result->error = *err;
+  snprintf(add_record(x)->code, sizeof err->code, "%s", err->code);
+  end(x);
+}
+
 void gn_exchange_completed(struct gn_exchange *x, CURLcode rc) {
   struct gn_outcome o;
   struct gn_error sink_error, err;
@@ -529,6 +547,7 @@ void gn_exchange_completed(struct gn_exchange *x, CURLcode rc) {
   gn_engine_count(x->engine, GN_COUNT_RECEIVED,
                   (int64_t)x->attempt.received);
   memcpy(text, x->attempt.text, sizeof text);
+  gn_relay_tell(x, (CURLcode)o.curl_code, o.status);
   x->result->status = o.status;
   off_wire(x);
   followed = o.curl_code == CURLE_OK ? follow(x, &err) : 0;
@@ -547,6 +566,8 @@ void gn_exchange_completed(struct gn_exchange *x, CURLcode rc) {
 
 struct gn_result *gn_exchange_take_result(struct gn_exchange *x) {
   struct gn_result *r = x->result;
+  r->request = x->request;
+  x->request = NULL;
   x->result = NULL;
   return r;
 }
@@ -554,8 +575,7 @@ struct gn_result *gn_exchange_take_result(struct gn_exchange *x) {
 void gn_exchange_free(struct gn_exchange *x) {
   if (!x)
     return;
-  if (x->attempt.easy)
-    off_wire(x);
+  off_wire(x);
   gn_timer_clear(gn_engine_timers(x->engine), &x->timer);
   gn_token_leave(&x->token);
   gn_request_free(x->request);

@@ -17,6 +17,9 @@ struct gn_exchange {
   struct gn_download *file;    /* the file a good body goes to, or NULL */
   void (*done)(struct gn_exchange *x); /* called once, when it ended */
   void *owner;                 /* for done */
+  struct gn_work *work;        /* hears what happens on the way, or NULL */
+  uint64_t asked;              /* the waiter has to answer this; 0: nothing */
+  struct gn_exchange *next_asked; /* in the engine's list of those */
   struct gn_timer timer;       /* the wait before the next attempt */
   struct gn_attempt attempt;   /* the one on the wire */
   bool on_wire;                /* attempt is with libcurl */
@@ -49,7 +52,9 @@ void gn_exchange_start(struct gn_exchange *x);
 /* Ends it with kind GN_CANCELLED; done is called. A file that is being renamed
  * cannot be called back: it ends a moment later, as what it is. */
 void gn_exchange_cancel(struct gn_exchange *x, const char *why);
-/* libcurl finished the attempt on the wire. */
+/* The attempt cannot be made: the end, with this error. */
+void gn_exchange_refuse(struct gn_exchange *x, const struct gn_error *err);
+/* libcurl, or who answers in its place, finished the attempt. */
 void gn_exchange_completed(struct gn_exchange *x, CURLcode rc);
 struct gn_result *gn_exchange_take_result(struct gn_exchange *x);
 void gn_exchange_free(struct gn_exchange *x);

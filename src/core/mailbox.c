@@ -24,6 +24,7 @@ void gn_event_free(struct gn_event *event) {
   if (!event)
     return;
   gn_result_free(event->result);
+  gn_traffic_free(event->traffic);
   gn_free(event);
 }
 
@@ -82,6 +83,8 @@ struct gn_event *gn_mailbox_take(struct gn_mailbox *m) {
     if (!m->head)
       m->tail = NULL;
     m->count--;
+    if (event->type == GN_EVENT_LOG)
+      m->logs--;
     event->next = NULL;
   }
   gn_engine_unlock(m->engine);
@@ -106,13 +109,27 @@ size_t gn_mailbox_pending(struct gn_mailbox *m) {
   return count;
 }
 
+/* With the lock held: whether this one has to go. */
+static bool is_too_much(struct gn_mailbox *m, const struct gn_event *event) {
+  if (m->closed || event->type != GN_EVENT_LOG)
+    return m->closed;
+  if (m->logs == GN_LOGS_MAX) {
+    m->dropped++;
+    return true;
+  }
+  m->logs++;
+  return false;
+}
+
 static void post(struct gn_mailbox *m, struct gn_event *event) {
   gn_engine_lock(m->engine);
-  if (m->closed) {
+  if (is_too_much(m, event)) {
     gn_engine_unlock(m->engine);
     gn_event_free(event);
     return;
   }
+  event->dropped = m->dropped;
+  m->dropped = 0;
   if (m->tail)
     m->tail->next = event;
   else
@@ -169,6 +186,23 @@ int gn_work_post(struct gn_work *w, enum gn_event_type type,
     gn_result_free(result);
     return -1;
   }
+  post(w->mailbox, event);
+  return 0;
+}
+
+int gn_work_post_traffic(struct gn_work *w, enum gn_event_type type,
+                         struct gn_traffic *traffic) {
+  struct gn_event *event = traffic ? gn_event_new(w->id, type, NULL) : NULL;
+  if (!event) {
+    gn_traffic_free(traffic);
+    if (type == GN_EVENT_REQUEST)
+      return -1;
+    gn_engine_lock(w->engine);
+    w->mailbox->dropped++;
+    gn_engine_unlock(w->engine);
+    return -1;
+  }
+  event->traffic = traffic;
   post(w->mailbox, event);
   return 0;
 }

@@ -6,7 +6,7 @@
 #ifndef GN_MAILBOX_H
 #define GN_MAILBOX_H
 
-#include "request.h"
+#include "traffic.h"
 
 #include <stdint.h>
 
@@ -17,7 +17,10 @@ enum gn_event_type {
   GN_EVENT_PAGE,    /* a good page of a walk */
   GN_EVENT_REPORT,  /* a polled report that ended */
   GN_EVENT_PROGRESS, /* how far a poll or a download is */
-  GN_EVENT_NOTICE   /* a polled report is in an odd state and polled on */
+  GN_EVENT_NOTICE,  /* a polled report is in an odd state and polled on */
+  GN_EVENT_REQUEST, /* a request that the waiter has to answer */
+  GN_EVENT_RECORD,  /* an attempt with its response, for a recording */
+  GN_EVENT_LOG      /* something worth a line in a log */
 };
 
 struct gn_event {
@@ -25,6 +28,8 @@ struct gn_event {
   uint64_t id;              /* of the submitted work */
   enum gn_event_type type;  /* what happened */
   struct gn_result *result; /* owned, or NULL */
+  struct gn_traffic *traffic; /* owned, or NULL */
+  uint64_t dropped;         /* log events that were given up before this one */
   unsigned pending;         /* GN_EVENT_PROGRESS: reports still awaited */
   unsigned finished;        /* GN_EVENT_PROGRESS: reports that ended */
   unsigned polls;           /* GN_EVENT_PROGRESS: requests made so far */
@@ -39,6 +44,8 @@ struct gn_mailbox {
   struct gn_event *head;    /* oldest */
   struct gn_event *tail;    /* newest */
   size_t count;             /* how many wait */
+  size_t logs;              /* how many of them are log events */
+  uint64_t dropped;         /* what no event has told of yet */
 };
 
 struct gn_mailbox *gn_mailbox_new(struct gn_engine *e);
@@ -50,6 +57,10 @@ struct gn_event *gn_mailbox_take(struct gn_mailbox *m);
  * Lets a taker do first what may fail. */
 bool gn_mailbox_peek(struct gn_mailbox *m, struct gn_event *copy);
 size_t gn_mailbox_pending(struct gn_mailbox *m);
+
+/* At most so many log events wait; what comes then is dropped, and counted in
+ * the next event. So is one that memory ran out for. */
+#define GN_LOGS_MAX 64
 
 struct gn_event *gn_event_new(uint64_t id, enum gn_event_type type,
                               struct gn_result *result);

@@ -149,7 +149,8 @@ static void judge(struct gn_fetch *f, const struct gn_result *r) {
 static void wipe(struct gn_exchange *x, struct gn_result *r) {
   size_t len;
   const char *body = r ? gn_result_body(r, &len) : NULL;
-  gn_wipe(x->request->body, x->request->body_len);
+  const struct gn_request *sent = r ? r->request : x->request;
+  gn_wipe(sent->body, sent->body_len);
   if (body && len > 0)
     gn_wipe((char *)body, len);
   gn_result_free(r);

@@ -231,10 +231,12 @@ static void fetch(struct pager *g) {
     g->exchange = gn_exchange_new(g->work.engine, r, g->work.policy, on_page,
                                   g, &err);
   }
-  if (g->exchange)
-    gn_exchange_start(g->exchange);
-  else
+  if (!g->exchange) {
     gn_work_fail(&g->work, NULL, &err);
+    return;
+  }
+  g->exchange->work = &g->work;
+  gn_exchange_start(g->exchange);
 }
 
 static void pager_start(struct gn_work *w) {

@@ -169,6 +169,9 @@ static void set_numbers(struct gn_policy *p,
   p->allow_http = o->allow_http;
   p->allow_private = o->allow_private;
   p->insecure_tls = o->insecure_tls;
+  p->transport = o->transport;
+  p->record = o->record;
+  p->log = o->log;
   gn_limiter_init(&p->limiter, o->rate, o->burst);
   gn_retry_budget_init(&p->budget);
 }

@@ -51,6 +51,9 @@ struct gn_policy_options {
   bool insecure_tls;           /* no certificate checks */
   double rate;                 /* requests a second, 0: no limit */
   double burst;                /* how many at once */
+  bool transport;              /* the waiter answers, nothing is sent */
+  bool record;                 /* every attempt is told for a recording */
+  int log;                     /* 1: waits are told, 2: heads too */
 };
 
 struct gn_policy {
@@ -81,6 +84,9 @@ struct gn_policy {
   bool allow_http;               /* as in the options */
   bool allow_private;            /* as in the options */
   bool insecure_tls;             /* as in the options */
+  bool transport;                /* as in the options */
+  bool record;                   /* as in the options */
+  int log;                       /* as in the options */
   struct gn_retry_policy retry;  /* as in the options */
   pthread_mutex_t lock;          /* guards the three below */
   struct gn_limiter limiter;     /* the client's rate */

@@ -408,6 +408,7 @@ static void fill_round(struct poller *p) {
     }
     p->in_flight++;
     p->polls++;
+    q->exchange->work = &p->work;
     gn_exchange_start(q->exchange);
   }
   if (p->in_flight > 0)

@@ -173,6 +173,7 @@ void gn_result_free(struct gn_result *r) {
   gn_free(r->records);
   gn_free(r->url);
   gn_free(r->id);
+  gn_request_free(r->request);
   gn_free(r);
 }
 

@@ -65,6 +65,7 @@ struct gn_result {
   bool server_url;                  /* url came from the server */
   char *id;                         /* a polled report's id, or NULL */
   char state[16];                   /* a polled report's state */
+  struct gn_request *request;       /* what was sent, or NULL */
 };
 
 struct gn_request *gn_request_new(const char *method, const char *url,

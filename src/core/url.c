@@ -506,7 +506,7 @@ static void show(struct room *r, const char *text, size_t len) {
   r->cut = r->cut || n < len;
 }
 
-static bool looks_secret(const char *name, size_t len) {
+bool gn_url_looks_secret(const char *name, size_t len) {
   static const char *const exact[] = {
     "token", "access_token", "refresh_token", "id_token", "key", "api_key",
     "apikey", "sig", "pwd", "auth", "authorization", "code", "assertion",
@@ -541,7 +541,7 @@ static void show_query(struct room *r, const char *query) {
   while (*query) {
     size_t whole = strcspn(query, "&;");
     size_t name = strcspn(query, "=&;");
-    if (name < whole && looks_secret(query, name)) {
+    if (name < whole && gn_url_looks_secret(query, name)) {
       show(r, query, name + 1);
       show(r, "***", 3);
     } else {

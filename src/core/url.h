@@ -64,6 +64,9 @@ int gn_url_origin(const char *url, struct gn_origin *out,
                   struct gn_error *err);
 bool gn_url_same_origin(const struct gn_origin *a, const struct gn_origin *b);
 
+/* Whether a query parameter of that name, percent-escapes allowed, is likely to
+ * carry a secret. */
+bool gn_url_looks_secret(const char *name, size_t len);
 /* A URL for messages: no userinfo, no fragment; of a URL that a server supplied
  * no query, else no values of parameters whose names look secret. Text that is
  * no URL becomes a fixed phrase. Cut at cap bytes, the NUL included. */

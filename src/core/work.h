@@ -46,6 +46,10 @@ void gn_work_release(struct gn_work *w);
 /* Posts an event before the end; result is taken. -1: out of memory. */
 int gn_work_post(struct gn_work *w, enum gn_event_type type,
                  struct gn_result *result);
+/* A request, record or log event. The traffic is taken; NULL: memory ran out
+ * for it, which is counted like a dropped log event. */
+int gn_work_post_traffic(struct gn_work *w, enum gn_event_type type,
+                         struct gn_traffic *traffic);
 int gn_work_post_progress(struct gn_work *w, unsigned pending,
                           unsigned finished, unsigned polls);
 /* Dropped where nobody takes them. */

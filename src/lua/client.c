@@ -182,6 +182,9 @@ static void read_numbers(lua_State *L, int t, struct gn_policy_options *o) {
   o->allow_http = gn_lua_flag(L, t, "allow_http", false);
   o->allow_private = gn_lua_flag(L, t, "allow_private", false);
   o->insecure_tls = gn_lua_flag(L, t, "insecure_tls", false);
+  o->transport = gn_lua_flag(L, t, "transport", false);
+  o->record = gn_lua_flag(L, t, "record", false);
+  o->log = gn_lua_count(L, t, "log", 0);
 }
 
 static int client_new(lua_State *L) {

@@ -8,10 +8,14 @@
 
 #include <math.h>
 
-static struct gn_engine *check_engine(lua_State *L) {
-  struct gn_engine **e = luaL_checkudata(L, 1, GN_LUA_ENGINE);
-  luaL_argcheck(L, *e != NULL, 1, "the engine was closed");
+struct gn_engine *gn_lua_engine(lua_State *L, int arg) {
+  struct gn_engine **e = luaL_checkudata(L, arg, GN_LUA_ENGINE);
+  luaL_argcheck(L, *e != NULL, arg, "the engine was closed");
   return *e;
+}
+
+static struct gn_engine *check_engine(lua_State *L) {
+  return gn_lua_engine(L, 1);
 }
 
 static struct gn_mailbox *check_mailbox(lua_State *L, int arg) {
@@ -158,6 +162,8 @@ static int engine_exchange(lua_State *L) {
     uint64_t seen = gn_engine_sequence(e);
     *result = take_end(m, id);
     left = until - gn_now_ms();
+    if (!*result && gn_mailbox_pending(m) > 0)
+      break; /* something that only Lua can deal with */
     if (!*result && left > 0)
       gn_engine_wait(e, seen, left);
   } while (!*result && left > 0 && !gn_engine_is_closed(e));
@@ -226,7 +232,8 @@ static int engine_stats(lua_State *L) {
 }
 
 static const char *const event_names[] = {
-  "done", "page", "report", "progress", "notice",
+  "done", "page", "report", "progress", "notice", "request", "record",
+  "log",
 };
 
 static void push_progress(lua_State *L, const struct gn_event *event) {
@@ -263,6 +270,8 @@ static int mailbox_take(lua_State *L) {
   lua_pushstring(L, event_names[copy.type]);
   if (copy.type == GN_EVENT_PROGRESS)
     push_progress(L, &copy);
+  else if (copy.traffic)
+    gn_lua_push_traffic(L, copy.traffic);
   else if (copy.result)
     result = gn_lua_result_new(L);
   else
@@ -273,7 +282,10 @@ static int mailbox_take(lua_State *L) {
     event->result = NULL;
   }
   gn_event_free(event);
-  return 3;
+  if (copy.dropped == 0)
+    return 3;
+  lua_pushnumber(L, (lua_Number)copy.dropped);
+  return 4;
 }
 
 static int mailbox_pending(lua_State *L) {
@@ -305,6 +317,7 @@ void gn_lua_engine_open(lua_State *L) {
     {"submit", engine_submit}, {"exchange", engine_exchange},
     {"walk", engine_walk}, {"poll", engine_poll},
     {"advance", engine_advance}, {"cancel", engine_cancel},
+    {"supply", gn_lua_engine_supply},
     {"stats", engine_stats}, {NULL, NULL},
   };
   static const luaL_Reg engine_meta[] = {

@@ -11,6 +11,10 @@
 
 #include <curl/curl.h>
 #include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #if defined(__GNUC__)
@@ -60,6 +64,22 @@ static int core_pid(lua_State *L) {
   return 1;
 }
 
+/* An empty file that only its owner can read. */
+static int core_create_private(lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (fd >= 0 && fchmod(fd, 0600) == 0) {
+    close(fd);
+    lua_pushboolean(L, 1);
+    return 1;
+  }
+  lua_pushnil(L);
+  lua_pushfstring(L, "%s: %s", path, strerror(errno));
+  if (fd >= 0)
+    close(fd);
+  return 2;
+}
+
 static int core_running(lua_State *L) {
   lua_pushinteger(L, (lua_Integer)gn_running_count());
   return 1;
@@ -103,6 +123,7 @@ int luaopen_garner_core(lua_State *L) {
   static const luaL_Reg functions[] = {
     {"now", core_now}, {"time", core_time}, {"isatty", core_isatty},
     {"pid", core_pid}, {"running", core_running},
+    {"create_private", core_create_private},
     {"versions", core_versions}, {NULL, NULL},
   };
   struct gn_error err;

@@ -154,6 +154,15 @@ static int result_url(lua_State *L) {
   return 1;
 }
 
+static int result_request(lua_State *L) {
+  const struct gn_result *r = check(L);
+  if (r->request)
+    gn_lua_push_request(L, r->request, r->server_url);
+  else
+    lua_pushnil(L);
+  return 1;
+}
+
 static int result_file(lua_State *L) {
   lua_pushstring(L, check(L)->file);
   return 1;
@@ -209,7 +218,8 @@ void gn_lua_result_open(lua_State *L) {
     {"attempts", result_attempts}, {"elapsed", result_elapsed},
     {"url", result_url}, {"file", result_file},
     {"facts", result_facts}, {"id", result_id},
-    {"state", result_state}, {"close", result_close}, {NULL, NULL},
+    {"state", result_state}, {"request", result_request},
+    {"close", result_close}, {NULL, NULL},
   };
   static const luaL_Reg meta[] = {
     {"__gc", result_close}, {"__close", result_close},

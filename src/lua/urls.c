@@ -188,11 +188,18 @@ static int url_same_origin(lua_State *L) {
   return 1;
 }
 
+static int is_secret_name(lua_State *L) {
+  size_t len;
+  const char *name = luaL_checklstring(L, 1, &len);
+  lua_pushboolean(L, gn_url_looks_secret(name, len));
+  return 1;
+}
+
 void gn_lua_urls_open(lua_State *L) {
   static const luaL_Reg functions[] = {
     {"url_build", url_build}, {"url_resolve", url_resolve},
     {"url_redact", url_redact}, {"url_same_origin", url_same_origin},
-    {NULL, NULL},
+    {"is_secret_name", is_secret_name}, {NULL, NULL},
   };
   static const luaL_Reg none[] = {{NULL, NULL}};
   static const luaL_Reg meta[] = {{"__gc", box_gc}, {NULL, NULL}};

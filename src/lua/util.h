@@ -8,6 +8,7 @@
 #include "../core/error.h"
 #include "../core/policy.h"
 #include "../core/request.h"
+#include "../core/traffic.h"
 #include "compat.h"
 
 #include <stdbool.h>
@@ -65,7 +66,15 @@ struct gn_lua_rules {
 struct gn_lua_rules *gn_lua_walk_rules(lua_State *L, int arg);
 struct gn_lua_rules *gn_lua_poll_rules(lua_State *L, int arg);
 void gn_lua_rules_open(lua_State *L);
+/* traffic.c: pushes the table of a request, record or log event. */
+void gn_lua_push_traffic(lua_State *L, const struct gn_traffic *t);
+/* Pushes { method, url, headers, body, file, server_url }. */
+void gn_lua_push_request(lua_State *L, const struct gn_request *r,
+                         bool server_url);
+/* engine:supply(serial, response) */
+int gn_lua_engine_supply(lua_State *L);
 /* engine.c */
+struct gn_engine *gn_lua_engine(lua_State *L, int arg);
 void gn_lua_engine_open(lua_State *L);
 /* urls.c; client:url_build(path, params, query) */
 int gn_lua_client_url_build(lua_State *L);
