@@ -417,6 +417,23 @@ describe("tokens", function()
     end
   end)
 
+  it("are had by any described API, from options of its own", function()
+    local options = require "garner.options"
+    local described = { name = "mine", base_url = scope.url, scope = USAGE, verbs = {
+      day = { get = PAGE .. "{day}", arguments = { day = "id" } },
+    }, credentials = { options = { key = options.any }, help = "key = a service account's key",
+      make = function(given)
+        return given.key and garner.auth.service_account { key = given.key,
+          token_url = scope.url .. "/token" }
+      end } }
+    local client = keep(garner.api(described) { key = key_with {} })
+    assert(client:get(PAGE .. "2020-01-01"))
+    assert.equal(USAGE, claims()[1].scope)
+    described.credentials = {}
+    local message = raised(garner.api, described)
+    assert.truthy(message:find("credentials must be { options", 1, true), message)
+  end)
+
   it("refuse two credentials", function()
     for _, given in ipairs {
       { token = "x", service_account = sim.key_file },

@@ -150,6 +150,14 @@ describe("tokens", function()
       assert.equal(1, asked())
     end)
 
+    it("belong to one client", function()
+      local rotating = garner.auth.refresh_token { token_url = scope.url .. "/admin/oauth/token",
+        client_id = "sim-client", refresh_token = "sim-refresh", rotates = true }
+      clients.client({ auth = rotating }, scope)
+      local message = raised(clients.client, { auth = rotating }, scope)
+      assert.truthy(message:find("another client has it", 1, true), message)
+    end)
+
     it("warn once where nobody stores them", function()
       local lines = {}
       local client = shop { log = function(level, event)

@@ -284,6 +284,15 @@ local function remember(state, token)
   state.secrets = list
 end
 
+-- The first client uses the refresh token up; a file may have its successor by then.
+local function use_once(given, what)
+  if given.used and not given.source.again then
+    errors.misuse(what .. ": this refresh token is good for one use, and another client has it; "
+      .. "make one client, or a credential for each")
+  end
+  given.used = true
+end
+
 --- Makes the session of a client. Reads the token unless it is a function; a missing
 --- file or variable raises at the caller's line.
 ---@param auth table|nil
@@ -298,6 +307,9 @@ function M.session(auth, what)
     state.scheme, state.header, state.user = given.scheme, given.header, given.user
     state.source, state.oauth = given.source, given.oauth
     state.loaded = not (given.source and given.source.late)
+    if given.oauth and given.oauth.rotates then
+      use_once(given, what)
+    end
     for _, secret in pairs(given.oauth and given.oauth.secrets or {}) do
       self:hide(secret)
     end

@@ -43,11 +43,20 @@ local function off(value)
   return type(value) == "table" and value.off
 end
 
+-- Other ways to a credential than `token`: see client.new.
+local function credentials(value)
+  if type(value) == "table" and type(value.options) == "table" and compat.callable(value.make)
+    and options.text(value.help) then
+    return value
+  end
+  return nil, "must be { options = rules, make = function(their values, the others), help = text }"
+end
+
 local API = {
   name = options.text, base_url = text_or_function, auth = switch(options.callable),
   token_env = options.any, headers = options.table, options = options.table,
   rate = options.positive, burst = options.positive, scope = options.text,
-  errors = options.callable, verbs = options.table, credentials = options.table,
+  errors = options.callable, verbs = options.table, credentials = credentials,
 }
 
 local VERB = {
