@@ -47,6 +47,7 @@ set(GARNER_CORE_SOURCES
 set(GARNER_BINDING_SOURCES
   src/lua/client.c
   src/lua/engine.c
+  src/lua/inflate.c
   src/lua/json_decode.c
   src/lua/json_encode.c
   src/lua/module.c
@@ -73,6 +74,7 @@ set(GARNER_LUA_FILES
   garner/blendvision.lua
   garner/blendvision/metrics.lua
   garner/blendvision/reports.lua
+  garner/chunks.lua
   garner/client.lua
   garner/compat.lua
   garner/coverage.lua
@@ -87,6 +89,7 @@ set(GARNER_LUA_FILES
   garner/enums.lua
   garner/errors.lua
   garner/failure.lua
+  garner/file_rows.lua
   garner/google_reports.lua
   garner/google_reports/activities.lua
   garner/google_reports/arguments.lua
@@ -94,8 +97,11 @@ set(GARNER_LUA_FILES
   garner/google_reports/usage.lua
   garner/google_reports/values.lua
   garner/init.lua
+  garner/iterator.lua
   garner/job.lua
   garner/json.lua
+  garner/json_list.lua
+  garner/jsonl.lua
   garner/log.lua
   garner/oauth.lua
   garner/options.lua

@@ -1,13 +1,13 @@
 --- Reads CSV (RFC 4180) in constant memory, a row at a time.
--- Owns quoting, line ends, the byte order mark and the names of columns; closes
--- the files that it opened. Must not convert values: every field is text. A
--- malformed file is an error with its line, never a row that looks right.
+-- Owns quoting, line ends, the byte order mark and the names of columns. Must
+-- not convert values: every field is text. A malformed file is an error with its
+-- line, never a row that looks right.
 
-local compat = require "garner.compat"
+local chunks = require "garner.chunks"
+local iterator = require "garner.iterator"
 
 local M = {}
 
-local CHUNK = 64 * 1024
 local MAX_FIELD = 1024 * 1024
 local MAX_ROW = 16 * 1024 * 1024
 local FIELD_COST = 16
@@ -19,9 +19,6 @@ end
 ---@class garner.CsvRows
 ---@field columns string[]|nil the names of the columns, once the first row was read
 ---@field line integer the line on which the last row began
-local Rows = {}
-Rows.__index = Rows
-
 -- Chunks --------------------------------------------------------------------
 
 -- Errors travel as the reader's `err`; they are raised or returned at the top.
@@ -34,19 +31,8 @@ local function fail(reader, message, fields)
 end
 
 local function next_chunk(reader)
-  local chunk, err, number = reader.read()
-  if chunk == nil then
-    if err ~= nil then
-      reader.err = type(err) == "table" and err
-        or failure { kind = "file", code = compat.errno(number),
-          message = reader.name .. ": " .. tostring(err) }
-    end
-    reader.ended = true
-    return nil
-  end
-  if type(chunk) ~= "string" then
-    require("garner.errors").misuse("csv: a chunk must be text or nil, got " .. type(chunk))
-  end
+  local chunk, err = reader.source:read()
+  if chunk == nil then reader.err, reader.ended = err, true end
   return chunk
 end
 
@@ -279,11 +265,6 @@ end
 local function step(self)
   local reader = self.reader
   if reader.closed then return nil end
-  if reader.open then
-    local open = reader.open
-    reader.open = nil
-    open(reader)
-  end
   local record = not reader.err and read_record(reader)
   if record and not reader.width then
     if reader.header == true then
@@ -305,65 +286,11 @@ local function step(self)
   return nil, err
 end
 
---- Close the file, if the iterator opened one, and end it. May be called again.
-function Rows:close()
+local Rows = iterator.class(step, function(self)
   local reader = self.reader
   reader.closed, reader.buffer, reader.parts = true, "", nil
-  local file = reader.file
-  reader.file = nil
-  if file then file:close() end
-end
-
-Rows.__close = Rows.close
-
-Rows.__call = function(self)
-  local row, at = step(self)
-  -- Nil would end the caller's loop as if all were well.
-  if row == nil and at then require("garner.errors").raise(at) end
-  return row, at
-end
-
-local function chunks_of_text(text)
-  local at = 1
-  return function()
-    if at > #text then return nil end
-    local chunk = text:sub(at, at + CHUNK - 1)
-    at = at + CHUNK
-    return chunk
-  end
-end
-
-local function open_path(path)
-  return function(reader)
-    local file, message, number = io.open(path, "rb")
-    if not file then
-      -- The C library's message begins with the path.
-      reader.err = failure { kind = "file", code = compat.errno(number),
-        message = "cannot read " .. tostring(message) }
-      return
-    end
-    reader.file = file
-    reader.read = function() return file:read(CHUNK) end
-  end
-end
-
--- How to read `source`: sets read or open, and name; or returns a message.
-local function set_source(reader, source)
-  if type(source) == "function" then
-    reader.read, reader.name = source, "csv"
-  elseif type(source) ~= "table" then
-    return "the source must be { text = }, { file = } or a function, got " .. type(source)
-  elseif type(source.text) == "string" and source.file == nil then
-    reader.read, reader.name = chunks_of_text(source.text), "csv"
-  elseif type(source.file) == "string" and source.text == nil then
-    reader.open, reader.name = open_path(source.file), source.file
-  elseif io.type(source.file) == "file" and source.text == nil then
-    local file = source.file
-    reader.read, reader.name = function() return file:read(CHUNK) end, "csv"
-  else
-    return "the source must have either text (a string) or file (a path or an open file)"
-  end
-end
+  reader.source:close()
+end)
 
 local KNOWN = { header = true, delimiter = true, ragged = true, lazy_quotes = true,
   max_field = true, max_row = true }
@@ -401,8 +328,9 @@ local function new(source, options)
     ragged = options.ragged, lazy_quotes = options.lazy_quotes,
   }
   if reader.header == nil then reader.header = true end
-  problem = set_source(reader, source)
-  if problem then require("garner.errors").misuse("csv: " .. problem) end
+  reader.source, problem = chunks.new(source, "csv")
+  if not reader.source then require("garner.errors").misuse("csv: " .. problem) end
+  reader.name = reader.source.name
   local delimiter = options.delimiter or ","
   reader.delimiter, reader.separator = delimiter:byte(), delimiter
   -- A line of this length cannot break a limit, whatever its fields are.
@@ -416,8 +344,10 @@ end
 ---
 ---     for row in csv.rows { file = "report.csv" } do print(row.event) end
 ---
---- `source`: `{ text = }`, `{ file = path }`, `{ file = open file }` (left open),
---- or a function that gives chunks of any size and nil at the end (or nil, err).
+--- `source`: `{ text = }`, `{ file = path }`, `{ file = open file }` (left open but
+--- for `close = true`), or a function that gives chunks of any size and nil at the
+--- end (or nil, err). gzip is unpacked where the first two bytes say so, and its
+--- end checked.
 --- Options: `header` true (default: the first row names the columns), false (rows
 --- are lists) or a list of names; `delimiter` (","); `ragged` accepts rows with
 --- too few fields (absent) or too many (numbered); `lazy_quotes` accepts quotes
@@ -444,22 +374,7 @@ end
 ---@return integer|nil count
 ---@return table|nil err
 function M.each(source, fn, options)
-  if type(fn) ~= "function" then
-    require("garner.errors").misuse("csv.each: expected a function, got " .. type(fn))
-  end
-  local rows = new(source, options)
-  local count, err = 0, nil
-  local function following()
-    local row, at = step(rows)
-    if row == nil then err = at end
-    return row, at
-  end
-  for row, line in following, nil, nil, rows do
-    fn(row, line)
-    count = count + 1
-  end
-  if err then return nil, err end
-  return count
+  return iterator.each(new(source, options), fn, "csv.each")
 end
 
 --- All rows as a list.
@@ -469,16 +384,7 @@ end
 ---@return table|nil err
 ---@return table[]|nil partial the rows before the error
 function M.collect(source, options)
-  local rows = new(source, options)
-  local list = {}
-  while true do
-    local row, err = step(rows)
-    if row == nil then
-      if err then return nil, err, list end
-      return list
-    end
-    list[#list + 1] = row
-  end
+  return iterator.collect(new(source, options))
 end
 
 return M

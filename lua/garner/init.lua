@@ -11,6 +11,8 @@ local core = require "garner.core"
 ---@field window table
 ---@field decimal table
 ---@field csv table
+---@field jsonl table
+---@field rows fun(source: string|table): garner.FileRows
 ---@field errors table
 ---@field wait fun(fn: function, opts: table|nil): any, any
 local M = { _VERSION = "garner " .. core.VERSION }
@@ -23,6 +25,8 @@ local PARTS = {
   window = { "garner.window" },
   decimal = { "garner.decimal" },
   csv = { "garner.csv" },
+  jsonl = { "garner.jsonl" },
+  rows = { "garner.file_rows", "rows" },
   errors = { "garner.errors" },
   wait = { "garner.wait" },
   all = { "garner.tasks", "all" },

@@ -1,6 +1,7 @@
 -- Owns one downloadable part of a job: its status in both spellings, its
 -- error, its download. It must not poll: the job does.
 
+local compat = require "garner.compat"
 local errors = require "garner.errors"
 
 local M = {}
@@ -83,6 +84,33 @@ function Report:download(path, options)
   end
   self.file, self.expired = file, nil
   return file
+end
+
+---The rows of the file, CSV, JSON Lines or a JSON list, packed or not: see `garner.rows`. The
+---file is downloaded first, to one without a name that goes when the rows are closed.
+---@param options? table those of `download`, and format, csv: those of `garner.rows`
+---@return garner.FileRows|nil rows
+---@return garner.Error|nil
+function Report:rows(options)
+  local call, reading = {}, {}
+  for name, value in pairs(options or {}) do
+    local mine = name == "format" or name == "csv"
+    if mine then reading[name] = value else call[name] = value end
+  end
+  call.resume = false
+  local path = os.tmpname()
+  local saved, err = self:download(path, call)
+  local file, message, number
+  if saved then file, message, number = io.open(path, "rb") end
+  os.remove(path)
+  self.file = nil
+  if not saved then return nil, err end
+  if not file then
+    return nil, errors.new { kind = "file", code = compat.errno(number),
+      message = "cannot read what was downloaded: " .. tostring(message) }
+  end
+  reading.file, reading.close = file, true
+  return require("garner.file_rows").new(reading, "report:rows")
 end
 
 return M

@@ -21,6 +21,7 @@
 #define GN_LUA_RESULT "garner.core.result"
 #define GN_LUA_REQUEST "garner.core.request"
 #define GN_LUA_RULES "garner.core.rules"
+#define GN_LUA_INFLATE "garner.core.inflate"
 
 /* A userdata of zeros with its metatable: collectable from birth. */
 void *gn_lua_object(lua_State *L, size_t size, const char *type);
@@ -76,6 +77,8 @@ int gn_lua_engine_supply(lua_State *L);
 /* engine.c */
 struct gn_engine *gn_lua_engine(lua_State *L, int arg);
 void gn_lua_engine_open(lua_State *L);
+/* inflate.c */
+void gn_lua_inflate_open(lua_State *L);
 /* urls.c; client:url_build(path, params, query) */
 int gn_lua_client_url_build(lua_State *L);
 void gn_lua_urls_open(lua_State *L);
