@@ -71,6 +71,9 @@ end
 local function call(fn)
   local ok, token, why = compat.guard(fn)
   if not ok then
+    if errors.is_interrupt(token) then
+      error(token, 0)
+    end
     return nil, "the token function failed: " .. tostring(token), token
   end
   local bad = why_bad(token)

@@ -360,6 +360,9 @@ function M.exchange(client, request, handlers)
   local ok, id, result, status = pcall(e.exchange, e, waiter.mailbox, client, request,
     FIRST_SLICE)
   if not ok then
+    if errors.is_interrupt(id) then
+      error(id, 0)
+    end
     errors.misuse("garner: " .. tostring(id))
   elseif not id then
     return nil, nil, nil, errors.from_raw(result)

@@ -78,6 +78,13 @@ function M.is_misuse(value)
   return last_misuse ~= nil and value == last_misuse
 end
 
+--- Whether a raised value is what the interpreter's Ctrl-C raises.
+---@param value any
+---@return boolean
+function M.is_interrupt(value)
+  return type(value) == "string" and value:find("interrupted!$") ~= nil
+end
+
 -- Secrets --------------------------------------------------------------------
 
 local function plain_pattern(text)

@@ -64,16 +64,17 @@ local function fix_length(headers, before, after)
   end
 end
 
+-- The request first: what is hidden in it is hidden in the response, too.
 local function line_of(attempt, redactor)
   local line = {
     method = attempt.method, url = redactor:url(attempt.url), attempt = attempt.attempt,
-    safe = attempt.safe, request_headers = json.array(redactor:headers(attempt.headers)),
-    status = attempt.status, elapsed = attempt.elapsed, cut = attempt.cut,
-    headers = json.array(response_headers(attempt.response_headers, attempt.raw, redactor)),
+    safe = attempt.safe, status = attempt.status, elapsed = attempt.elapsed, cut = attempt.cut,
   }
+  line.request_headers = json.array(redactor:headers(attempt.headers))
   if attempt.body then
     set_body(line, "request_body", redactor:text(attempt.body))
   end
+  line.headers = json.array(response_headers(attempt.response_headers, attempt.raw, redactor))
   if attempt.response_body then
     local shown = redactor:text(attempt.response_body)
     fix_length(line.headers, #attempt.response_body, #shown)
@@ -154,6 +155,25 @@ local function marker(r)
   end
 end
 
+local SHORTEST = 6 -- bytes of a value that is looked for everywhere
+
+-- A redactor for one attempt, which remembers what it hid.
+local function redactor_for(attempt, secrets, own, mark)
+  local seen, known = {}, redact.with_headers(secrets, attempt.headers)
+  return redact.new(function()
+    local list = known()
+    for _, value in ipairs(seen) do
+      table.insert(list, 1, value)
+    end
+    return list
+  end, own, function(value)
+    if #value >= SHORTEST then
+      seen[#seen + 1] = value
+    end
+    return mark(value)
+  end)
+end
+
 --- What a client calls with each attempt.
 ---@param self garner.Recording
 ---@param secrets fun(): table
@@ -167,8 +187,7 @@ function M.writer(self, secrets, own, log)
     if not r.file then
       return
     end
-    local known = redact.with_headers(secrets, attempt.headers)
-    local line = line_of(attempt, redact.new(known, own, mark))
+    local line = line_of(attempt, redactor_for(attempt, secrets, own, mark))
     line.at = core.now() - r.started
     local ok, why = write(r, line)
     if not ok and not r.failed then

@@ -2,6 +2,7 @@
 -- for its errors out of it. Must not: send it.
 
 local compat = require "garner.compat"
+local core = require "garner.core"
 local errors = require "garner.errors"
 local options = require "garner.options"
 
@@ -265,11 +266,26 @@ function M.secret_values(headers)
   return list
 end
 
+local SHORTEST_SECRET = 6
+
+-- Values of parameters and fields whose names tell a secret.
+local function add_by_name(list, map)
+  for name, value in pairs(type(map) == "table" and map or NONE) do
+    if type(name) == "string" and type(value) == "string" and #value >= SHORTEST_SECRET
+      and core.is_secret_name(name) then
+      list[#list + 1] = value
+    end
+  end
+end
+
 -- What to hide in the errors of one request: the client's, and its own headers'.
 local function secrets_of(opts, state)
-  local own = opts.headers and M.secret_values(opts.headers)
-  local short = opts.headers and M.short_tenants(opts.headers)
-  if not own or not (own[1] or short[1]) then
+  local own = M.secret_values(opts.headers or NONE)
+  local short = M.short_tenants(opts.headers or NONE)
+  for _, map in ipairs { opts.query or NONE, opts.form or NONE, opts.json or NONE } do
+    add_by_name(own, map)
+  end
+  if not (own[1] or short[1]) then
     return state.secrets
   end
   return function()

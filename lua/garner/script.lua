@@ -49,7 +49,7 @@ function M.exit_code(err)
     end
     return M.EXIT.failed
   elseif type(err) == "string" then
-    if err:find("interrupted!$") then -- what lua's own Ctrl-C handler raises
+    if errors.is_interrupt(err) then
       return M.EXIT.interrupted
     elseif errors.is_misuse(err) or usage(err) then
       return M.EXIT.usage
@@ -60,7 +60,7 @@ end
 
 local function handler(err)
   if errors.is(err) or errors.is_misuse(err) or type(err) ~= "string"
-    or err:find("interrupted!$") or usage(err) then
+    or errors.is_interrupt(err) or usage(err) then
     return { err = err }
   end
   return { err = err, traceback = debug.traceback(err, 2) }

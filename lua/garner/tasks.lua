@@ -99,6 +99,9 @@ function Scheduler:resume(task)
   if coroutine.status(task.co) == "dead" then
     driver.set_task(task.co, nil)
     task.dropped = true
+    if not result[1] and errors.is_interrupt(result[2]) then
+      error(result[2], 0) -- Ctrl-C is for the whole script
+    end
     task.on_end(entry_of(task.co, compat.unpack(result, 1, result.n)))
   else
     self:after(task, compat.unpack(result, 1, 4))

@@ -44,7 +44,7 @@ function M.raised(fn, ...)
 end
 
 -- The interpreter that runs this spec: `spec/run` names it.
-local function interpreter()
+function M.interpreter()
   local jit = rawget(_G, "jit")
   return os.getenv "GARNER_LUA" or jit and "luajit" or "lua" .. _VERSION:match("%d%.%d")
 end
@@ -59,7 +59,7 @@ function M.run(script, prefix)
   local file = assert(io.open(source, "w"))
   file:write(script)
   file:close()
-  local pipe = assert(io.popen(("%s %s %s >%s 2>&1; echo $?"):format(prefix or "", interpreter(),
+  local pipe = assert(io.popen(("%s %s %s >%s 2>&1; echo $?"):format(prefix or "", M.interpreter(),
     source, log)))
   local code = tonumber(pipe:read("*a"))
   pipe:close()

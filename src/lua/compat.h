@@ -29,6 +29,32 @@ static inline void gn_compat_setfuncs(lua_State *L, const luaL_Reg *l) {
 }
 #endif
 
+/* The main coroutine, NULL where this Lua does not tell (then gn_compat_open
+ * was called in another one). */
+#define GN_COMPAT_MAIN "garner.main"
+static inline lua_State *gn_compat_main(lua_State *L) {
+  lua_State *main;
+#if LUA_VERSION_NUM >= 502
+  lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
+#else
+  lua_getfield(L, LUA_REGISTRYINDEX, GN_COMPAT_MAIN);
+#endif
+  main = lua_tothread(L, -1);
+  lua_pop(L, 1);
+  return main;
+}
+
+static inline void gn_compat_open(lua_State *L) {
+#if LUA_VERSION_NUM < 502
+  if (lua_pushthread(L))
+    lua_setfield(L, LUA_REGISTRYINDEX, GN_COMPAT_MAIN);
+  else
+    lua_pop(L, 1);
+#else
+  (void)L;
+#endif
+}
+
 /* Slots that a C function may have on the stack at most, beyond which a builder
  * must store what it holds: 5.1 and LuaJIT allow 8,000. */
 #if LUA_VERSION_NUM < 502

@@ -107,6 +107,7 @@ static int engine_wait(lua_State *L) {
     seconds = 3600;
   lua_pushnumber(L, (lua_Number)gn_engine_wait(
                         e, seen, (int64_t)ceil(seconds * 1000)));
+  gn_lua_pass_interrupt(L);
   return 1;
 }
 

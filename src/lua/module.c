@@ -131,6 +131,7 @@ int luaopen_garner_core(lua_State *L) {
   if (gn_process_init(&err) != 0)
     return luaL_error(L, "%s", err.message);
   pin();
+  gn_compat_open(L);
   luaL_newlib(L, functions);
   seed(lua_newuserdata(L, sizeof(struct core_random)));
   lua_pushcclosure(L, core_random, 1);

@@ -88,6 +88,19 @@ bool gn_lua_table(lua_State *L, int table, const char *name) {
   return false;
 }
 
+/* The interpreter's handler sets a hook that raises, but on the main coroutine
+ * only: one that waits in another would wait on. The main one keeps its hook,
+ * so that nobody can swallow the interruption. */
+void gn_lua_pass_interrupt(lua_State *L) {
+  const int wanted = LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT;
+  lua_State *main = gn_compat_main(L);
+  if (!main || main == L || lua_gethook(L) || !lua_gethook(main))
+    return;
+  if (lua_gethookcount(main) == 1 &&
+      (lua_gethookmask(main) & wanted) == wanted)
+    lua_sethook(L, lua_gethook(main), lua_gethookmask(main), 1);
+}
+
 void gn_lua_push_error(lua_State *L, const struct gn_error *err) {
   lua_createtable(L, 0, 8);
   lua_pushstring(L, gn_kind_name(err->kind));

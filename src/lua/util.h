@@ -42,6 +42,9 @@ bool gn_lua_flag(lua_State *L, int table, const char *name, bool fallback);
  * and returns false if it is absent. */
 bool gn_lua_table(lua_State *L, int table, const char *name);
 
+/* After a wait: lets a Ctrl-C end this coroutine. */
+void gn_lua_pass_interrupt(lua_State *L);
+
 /* Pushes { kind, code, message }. */
 void gn_lua_push_error(lua_State *L, const struct gn_error *err);
 /* nil and that table. */
