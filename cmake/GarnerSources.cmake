@@ -75,6 +75,7 @@ set(GARNER_LUA_FILES
   garner/blendvision/metrics.lua
   garner/blendvision/reports.lua
   garner/chunks.lua
+  garner/checkpoint.lua
   garner/client.lua
   garner/compat.lua
   garner/coverage.lua
@@ -82,6 +83,7 @@ set(GARNER_LUA_FILES
   garner/curl_command.lua
   garner/decimal.lua
   garner/download.lua
+  garner/doubt.lua
   garner/driver.lua
   garner/driver/block.lua
   garner/endpoint.lua
@@ -131,6 +133,7 @@ set(GARNER_LUA_FILES
   garner/traffic.lua
   garner/vendor.lua
   garner/wait.lua
+  garner/watch.lua
   garner/window.lua
   garner/zone.lua
 )

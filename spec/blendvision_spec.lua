@@ -381,8 +381,10 @@ describe("BlendVision", function()
         { id = job.reports[1].id, status = "EVENT_REPORT_STATUS_SUCCEEDED", uri = "" } } } }
       local none, err = job:wait(with { timeout = 0.3 })
       assert.is_nil(none)
-      assert.equal("timeout", err.kind)
+      assert.equal("protocol", err.kind)
+      assert.equal("no_uri", err.code)
       assert.truthy(err.message:find("no link", 1, true))
+      assert.equal(1, job.counts.no_uri)
     end)
 
     it("passes through an odd status to its end", function()
@@ -451,10 +453,10 @@ describe("BlendVision", function()
         local old, polls = reports[1].uri, scope:count "batch%-get$"
         assert.equal(reports, job:status()) -- nobody knows yet that it has
         assert.equal(polls, scope:count "batch%-get$")
-        assert.is_nil(reports[1]:download(path))
+        assert.is_nil(reports[1]:download(path)) -- asked once by itself
         scope:settings { url_ttl = 900 }
         assert(job[verb](job, verb == "wait" and FAST or nil))
-        assert.equal(polls + 1, scope:count "batch%-get$")
+        assert.equal(polls + 2, scope:count "batch%-get$")
         assert.not_equal(old, reports[1].uri)
         assert(reports[1]:download(path))
       end

@@ -5,6 +5,8 @@
 
 local arguments = require "garner.arguments"
 local auth = require "garner.auth"
+local compat = require "garner.compat"
+local doubt = require "garner.doubt"
 local endpoint = require "garner.endpoint"
 local errors = require "garner.errors"
 local job = require "garner.job"
@@ -29,6 +31,8 @@ M.BATCH = 100
 local BlendVision = {}
 
 local CALL = vendor.rules(endpoint.CALL_OPTIONS, { org_id = options.text })
+
+local FAILED = job.failed_rule(reports.STATES)
 
 -- A login instead of an API token. Its answer has a refresh token too, but how that is used is not
 -- documented: a token that ends is replaced by logging in again.
@@ -64,8 +68,8 @@ end
 ---  = }, { env = }); org_id (required with an API token: sent as x-bv-org-id), base_url, zone (for
 ---  times that carry none, default UTC), concurrency, deprecated_fields (also send the fields that
 ---  the reference calls deprecated; off), and event_id_field ("id"), type_field ("type"),
----  dimensions_field ("dimensions"): names that the reference's text lost; and every option of
----  garner.client
+---  dimensions_field ("dimensions"): names that the reference's text lost; failed_status (more of
+---  the server's statuses that mean "failed"); and every option of garner.client
 ---@return garner.blendvision
 function M.new(given)
   return vendor.new(BlendVision, given, {
@@ -78,6 +82,7 @@ function M.new(given)
     options = {
       zone = options.text, deprecated_fields = options.boolean,
       event_id_field = options.text, type_field = options.text, dimensions_field = options.text,
+      failed_status = FAILED,
     },
   })
 end
@@ -166,41 +171,54 @@ local function batch_get(self, list, call, deprecated)
   }, call)
 end
 
--- What a job needs to know about BlendVision.
+local create -- one create call; below
+
+-- What a job needs to know about BlendVision: the same table for calls that may share polls.
 local function job_api(self, call, deprecated)
-  local api = { apply = reports.apply }
-  function api.poll(_, list)
+  local key = job.key { call.headers, org_id = call.org_id, timeout = call.timeout,
+    failed = call.failed_status, deprecated = deprecated, doubt = call.in_doubt }
+  self.job_apis = self.job_apis or setmetatable({}, { __mode = "v" })
+  local api = self.job_apis[key]
+  if api then return api end
+  local states = vendor.rules(reports.STATES, self.settings.failed_status or {},
+    call.failed_status or {})
+  api = { client = self, states = states, freeze = reports.freeze }
+  self.job_apis[key] = api
+  function api.apply(each, element) reports.apply(each, element, states) end
+  function api.poll(list)
     local ids = {}
     for index, each in ipairs(list) do
       ids[index] = { id = each.id, json = reports.batch_entry(each, deprecated) }
     end
     return {
-      method = "POST", path = reports.BATCH_GET.path, headers = org_headers(call), ids = ids,
+      method = "POST", path = reports.BATCH_GET.path, headers = endpoint.headers(call.headers,
+        org_headers(call)), ids = ids,
       batch = M.BATCH, body_key = "reports", items = "reports", id = "id", status = "status",
-      uri = "uri", states = reports.STATES, operation = "wait", request_timeout = call.timeout,
+      uri = "uri", states = states, operation = "wait", request_timeout = call.timeout,
     }
   end
-  function api.look(_, list, apply)
-    for first = 1, #list, M.BATCH do
-      local part = {}
-      for index = first, math.min(first + M.BATCH - 1, #list) do part[#part + 1] = list[index] end
-      local body, err = batch_get(self, part, call, deprecated)
-      if not body then return nil, err end
-      local answers = reports.by_id(body)
-      for _, each in ipairs(part) do
-        local element = answers[each.id]
-        if element then apply(each, element) end
-      end
-    end
-    return true
+  function api.can_create(each) return each.event_id ~= nil and each.event_type ~= nil end
+  function api.create(each)
+    return create(self, each.event_id, { type = each.event_type,
+      conditions = { each.dimension_with_condition }, deprecated_fields = deprecated,
+    }, call, api)
   end
   return api
 end
 
-local CREATE = vendor.rules(CALL, {
-  event_id = arguments.id, type = options.any, dimensions = options.any, zone = options.text,
-  deprecated_fields = options.boolean,
+local JOB = vendor.rules(CALL, {
+  deprecated_fields = options.boolean, recreate = job.recreate_rule, in_doubt = doubt.rule(false),
+  failed_status = FAILED,
 })
+
+local CREATE = vendor.rules(JOB, {
+  event_id = arguments.id, type = options.any, dimensions = options.any, zone = options.text,
+})
+
+local function deprecated_of(self, given)
+  if given.deprecated_fields ~= nil then return given.deprecated_fields end
+  return self.settings.deprecated_fields
+end
 
 -- Checks what create_report and create_reports have in common.
 local function ask_of(self, given, what)
@@ -218,13 +236,11 @@ local function ask_of(self, given, what)
   local conditions
   conditions, message = reports.dimensions_rule(zone)(given.dimensions)
   if not conditions then errors.misuse(("%s: dimensions %s"):format(what, message)) end
-  local deprecated = given.deprecated_fields
-  if deprecated == nil then deprecated = self.settings.deprecated_fields end
-  return { type = kind, conditions = conditions, deprecated_fields = deprecated }
+  return { type = kind, conditions = conditions, deprecated_fields = deprecated_of(self, given) }
 end
 
--- One create call; a 200 that does not say what it made is in doubt.
-local function create(self, event_id, ask, call)
+-- One create request; a 200 that does not say what it made is in doubt.
+local function create_once(self, event_id, ask, call, api)
   local body, err, response = endpoint.json(self, reports.CREATE, {
     json = reports.create_body(event_id, ask, {
       event_id = self.settings.event_id_field or "id", type = self.settings.type_field or "type",
@@ -234,7 +250,7 @@ local function create(self, event_id, ask, call)
   }, call)
   local list, message
   if body then
-    list, message = reports.created(event_id, ask.conditions, body)
+    list, message = reports.created(event_id, ask, body, api.states)
     if list then return list end
   elseif not response then
     return nil, err
@@ -245,24 +261,44 @@ local function create(self, event_id, ask, call)
     message = "the create was accepted, but what it made is unknown: " .. message })
 end
 
+local function new_job(self, api, list, given, fields)
+  fields.again = given.recreate
+  return job.new(self, api, list, fields)
+end
+
+-- One create call, and what the caller wants where its fate is unknown.
+create = function(self, event_id, ask, call, api)
+  local spec
+  spec = {
+    policy = call.in_doubt, log = self.log, what = ("the reports of event %s"):format(event_id),
+    create = function() return create_once(self, event_id, ask, call, api) end,
+    job = function(list)
+      return new_job(self, api, list, call, { event_id = event_id, creates = spec.creates })
+    end,
+  }
+  return doubt.create(spec)
+end
+
 ---Creates the reports of one event with one request, however many dimensions
 ---it names; the range of a filter is never split. It is never sent twice by
 ---accident: what may have reached the server ends as an error of kind
----"in_doubt".
+---"in_doubt", whose `retry()` creates them once more and gives the job.
 ---@param given table event_id (or id), type ("live", "vod", "aod"), dimensions: a list whose
 ---  entries are text or { "watch_time", group_by = { "device_os" }, from =, to = } (both times or
----  neither); zone, deprecated_fields, org_id, timeout, headers
----@return garner.job|nil job reports, wait, status, download, cancel
+---  neither); zone, deprecated_fields, org_id, timeout, headers; recreate (false: how many creates
+---  a report that failed may take in all, or { max =, pause = 60 }), in_doubt ("fail", "recreate",
+---  or a function(err) that gives a job or nil), failed_status (more statuses that mean "failed")
+---@return garner.job|nil job reports, wait, status, download, cancel, checkpoint, recreate
 ---@return garner.Error|nil
 function BlendVision:create_report(given)
   given = options.alias(given, "id", "event_id", "create_report")
   given = options.check(given, CREATE, "create_report")
   if not given.event_id then errors.misuse "create_report: event_id is required" end
   local ask = ask_of(self, given, "create_report")
-  local list, err = create(self, given.event_id, ask, given)
+  local api = job_api(self, given, ask.deprecated_fields)
+  local list, err, creates = create(self, given.event_id, ask, given, api)
   if not list then return nil, err end
-  return job.new(self, job_api(self, given, ask.deprecated_fields), list,
-    { event_id = given.event_id })
+  return new_job(self, api, list, given, { event_id = given.event_id, creates = creates })
 end
 
 local function ids_rule(value)
@@ -280,50 +316,99 @@ local function ids_rule(value)
   return out
 end
 
-local CREATE_MANY = vendor.rules(CALL, {
+local CREATE_MANY = vendor.rules(JOB, {
   event_ids = ids_rule, type = options.any, dimensions = options.any, zone = options.text,
-  deprecated_fields = options.boolean, concurrency = options.integer(1),
+  concurrency = options.integer(1),
 })
+
+local function unknown_fate(event_id)
+  return errors.new { kind = "in_doubt", code = "interrupted",
+    message = ("the create for event %q was on its way when it was interrupted"):format(event_id) }
+end
+
+-- What is known of every event's create so far, in order.
+local function reports_so_far(given, ask, outcomes)
+  local all, created, creates, first = {}, 0, 0, nil
+  for index, event_id in ipairs(given.event_ids) do
+    local outcome = outcomes[index] or {}
+    local list, err = outcome.list, outcome.err
+    creates = creates + (outcome.creates or outcome.begun and 1 or 0)
+    if list then
+      created = created + 1
+    else
+      err = err or outcome.begun and unknown_fate(event_id)
+        or errors.new { kind = "cancelled", code = "not_sent",
+          message = ("event %q: the create was not sent"):format(event_id) }
+      first = first or err
+      list = reports.not_created(event_id, ask, err)
+    end
+    for _, each in ipairs(list) do all[#all + 1] = each end
+  end
+  return all, created, creates, first
+end
+
+-- What was created must not be lost with what a function of the caller raised, or Ctrl-C.
+local function rescue(self, made, raised)
+  local text = made:checkpoint()
+  if errors.is(raised) then raised.reports, raised.checkpoint = made.reports, text end
+  self.log("error", "create_reports.interrupted", { checkpoint = text })
+end
 
 ---Creates the same reports for many events, a request each, and gives one
 ---job that watches them all with shared polls. An event whose create failed
 ---has its error in its reports, and `wait` tells it.
 ---@param given table event_ids, and everything of create_report; concurrency (4)
 ---@return garner.job|nil set nil only if nothing at all was created
----@return garner.Error|nil with `reports`
+---@return garner.Error|nil with `reports`. What a function of the caller raises is raised again;
+---  what was created by then is logged as a checkpoint (and in `reports` and `checkpoint` of an
+---  error object)
 function BlendVision:create_reports(given)
   given = options.alias(given, "ids", "event_ids", "create_reports")
   given = options.check(given, CREATE_MANY, "create_reports")
   if not given.event_ids then errors.misuse "create_reports: event_ids is required" end
   local ask = ask_of(self, given, "create_reports")
-  local calls = {}
+  local api = job_api(self, given, ask.deprecated_fields)
+  local calls, outcomes = {}, {}
   for index, event_id in ipairs(given.event_ids) do
-    calls[index] = function() return create(self, event_id, ask, given) end
-  end
-  local results = tasks.all(calls,
-    { concurrency = given.concurrency or self.settings.concurrency or pull.CONCURRENCY })
-  local all, created, first = {}, 0, nil
-  for index, event_id in ipairs(given.event_ids) do
-    local result = results[index]
-    if result.raised then error(result.err, 0) end
-    local list = result[1]
-    if list then
-      created = created + 1
-    else
-      first = first or result.err
-      list = reports.not_created(event_id, ask.conditions, result.err)
+    calls[index] = function()
+      local outcome = { begun = true }
+      outcomes[index] = outcome
+      outcome.list, outcome.err, outcome.creates = create(self, event_id, ask, given, api)
+      return true
     end
-    for _, each in ipairs(list) do all[#all + 1] = each end
   end
-  if created == 0 then
+  local unbroken, results = compat.guard(tasks.all, calls,
+    { concurrency = given.concurrency or self.settings.concurrency or pull.CONCURRENCY })
+  local raised = not unbroken and { err = results } or nil
+  for _, result in ipairs(unbroken and results or {}) do
+    if result.raised then raised = raised or result end
+  end
+  local all, created, creates, first = reports_so_far(given, ask, outcomes)
+  if created == 0 and not raised then
     first.reports = all
     return nil, first
   end
-  return job.new(self, job_api(self, given, ask.deprecated_fields), all,
-    { event_ids = given.event_ids })
+  local made = new_job(self, api, all, given, { event_ids = given.event_ids, creates = creates })
+  if not raised then return made end
+  if created > 0 then rescue(self, made, raised.err) end
+  error(raised.err, 0)
 end
 
-local BATCH = vendor.rules(CALL, { deprecated_fields = options.boolean, zone = options.text })
+local RESUME = vendor.rules(JOB, {})
+
+---Goes on with a job out of a checkpoint; see the client's `resume`.
+---@param fields table
+---@param given? table org_id, timeout, headers, deprecated_fields, recreate (else as the job was
+---  made), in_doubt, failed_status
+---@return garner.job
+function BlendVision:resume_job(fields, given)
+  given = options.check(given, RESUME, "resume")
+  return job.thaw(self, job_api(self, given, deprecated_of(self, given)), fields, reports.thaw,
+    given)
+end
+
+local BATCH = vendor.rules(CALL, { deprecated_fields = options.boolean, zone = options.text,
+  failed_status = FAILED })
 
 -- What a caller of batch_get may give for one report.
 local function known_report(entry, zone)
@@ -363,14 +448,14 @@ function BlendVision:batch_get(list, given)
     if not each then errors.misuse(("batch_get: report %d: %s"):format(index, message)) end
     asked[index] = each
   end
-  local deprecated = given.deprecated_fields
-  if deprecated == nil then deprecated = self.settings.deprecated_fields end
+  local deprecated = deprecated_of(self, given)
   local body, err = batch_get(self, asked, given, deprecated)
   if not body then return nil, err end
-  local answers = reports.by_id(body)
+  local answers, api = reports.by_id(body), job_api(self, given, deprecated)
   local out = {}
   for index, each in ipairs(asked) do
-    out[index] = reports.new_report(each.event_id, each.dimension_with_condition, answers[each.id])
+    out[index] = reports.new_report(each.event_id, each.dimension_with_condition,
+      answers[each.id], api.states)
     if not answers[each.id] then
       out[index].id, out[index].status = each.id, "missing"
       out[index].err = errors.new { kind = "protocol", code = "missing",
@@ -378,7 +463,7 @@ function BlendVision:batch_get(list, given)
     end
   end
   -- The job gives the reports what they need to be downloaded.
-  return job.new(self, job_api(self, given, deprecated), out).reports
+  return job.new(self, api, out, { creates = 0, quiet = true }).reports
 end
 
 return M

@@ -507,6 +507,31 @@ for _, verb in ipairs { "get", "head", "post", "put", "patch", "delete" } do
   end
 end
 
+-- Going on in another process -------------------------------------------------
+
+--- The text of a checkpoint of something of this client. Jobs and walks have a verb of that name;
+--- this one is theirs.
+---@param kind string
+---@param fields table plain data
+---@return string
+function Client:checkpoint(kind, fields)
+  local state = state_of(self, "client:checkpoint")
+  local with_origin = merged(fields, { origin = state.core_origin })
+  return require("garner.checkpoint").encode(kind, with_origin, state.secrets())
+end
+
+--- Goes on with what a checkpoint tells of, in this process, with this client's credential.
+---@param text string what `job:checkpoint()` gave
+---@param opts table|nil options of what is gone on with
+---@param kinds table|nil more kinds, of a vendor; internal
+---@return any|nil the job
+---@return garner.Error|nil err kind "invalid", code "checkpoint", for a text that is none; a
+--- checkpoint of another origin raises
+function Client:resume(text, opts, kinds)
+  state_of(self, "client:resume")
+  return require("garner.checkpoint").resume(self, text, kinds or {}, opts)
+end
+
 -- Walks, polls, downloads -----------------------------------------------------
 
 --- Walks over pages; nothing is sent before the first page is asked for.

@@ -30,6 +30,18 @@ M.CALL_OPTIONS = {
   max_body = options.integer(1),
 }
 
+---The headers of a call with those of its endpoint, which win.
+---@param given table|nil
+---@param own table|nil
+---@return table|nil
+function M.headers(given, own)
+  if not given or not own then return own or given end
+  local headers = {}
+  for name, value in pairs(given) do headers[name] = value end
+  for name, value in pairs(own) do headers[name] = value end
+  return headers
+end
+
 ---The options of one request to `endpoint`.
 ---@param endpoint garner.endpoint
 ---@param fields table params, query, json, headers; operation and what, for errors
@@ -46,12 +58,7 @@ function M.request(endpoint, fields, call)
   for name in pairs(M.CALL_OPTIONS) do
     if call then request[name] = call[name] end
   end
-  if fields.headers then
-    local headers = {}
-    for name, value in pairs(request.headers or {}) do headers[name] = value end
-    for name, value in pairs(fields.headers) do headers[name] = value end
-    request.headers = headers
-  end
+  request.headers = M.headers(request.headers, fields.headers)
   return request
 end
 

@@ -32,6 +32,7 @@ local PARTS = {
   all = { "garner.tasks", "all" },
   record = { "garner.recording", "record" },
   replay = { "garner.replay", "replay" },
+  jobs = { "garner.job", "together" },
   check = { "garner.script", "check" },
   main = { "garner.script", "main" },
   use = { "garner.driver", "use" },

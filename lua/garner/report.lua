@@ -16,6 +16,8 @@ local M = {}
 ---@field error_info? table reason, domain, metadata, as the vendor sent them
 ---@field err? garner.Error why there is nothing to download
 ---@field raw? table the vendor's untouched object
+---@field creates number how often it was created
+---@field renewed? number how often a new link was asked for
 ---@field state string running, done, failed, unknown or lost; internal
 ---@field expired? boolean the file host refused the link; internal
 local Report = {}
@@ -52,9 +54,48 @@ function Report:ended()
   return self:ready() and not self.expired or self.state == "failed" or self.state == "lost"
 end
 
+-- What object stores say of a signed link that is too old, under other statuses than 403.
+local EXPIRED = { "ExpiredToken", "[Hh]as expired", "[Ii]s expired", "RequestExpired",
+  "SecurityTokenExpired", "TokenExpired" }
+
+local function is_expired(err)
+  if err.status == 403 or err.status == 404 or err.status == 410 then return true end
+  if err.status ~= 400 and err.status ~= 401 then return false end
+  for _, pattern in ipairs(EXPIRED) do
+    if type(err.body) == "string" and err.body:find(pattern) then return true end
+  end
+  return false
+end
+
+local function fetch(self, path, options)
+  local call = { operation = "download", what = "report " .. M.name(self) }
+  for name, value in pairs(options or {}) do call[name] = value end
+  local file, err = self.client:download(self.uri, path, call)
+  if not file then err.download = true end
+  return file, err
+end
+
+-- A link that the file host refuses is asked for again, once.
+local function fetch_fresh(self, path, options)
+  local file, err = fetch(self, path, options)
+  if file or not is_expired(err) or not self.job then return file, err end
+  self.renewed = (self.renewed or 0) + 1
+  if not require("garner.job").renew(self) then
+    local why = self.err or err
+    why.message = ("the link had expired, and there is no new one: %s"):format(why.message)
+    return nil, why
+  end
+  file, err = fetch(self, path, options)
+  if file or not is_expired(err) then return file, err end
+  self.expired = true
+  err.message = err.message .. " (a new link was refused too: it may have expired at once)"
+  return nil, err
+end
+
 ---Downloads the file. It appears under its name only when it is whole, and
 ---replaces what was there. Neither the credential nor a header of the client
----is sent to the file host.
+---is sent to the file host. Where that says that the link has expired, a new one
+---is asked for by itself, once; nothing is created for it unless the job may.
 ---@param path string
 ---@param options? table sha256, resume, progress, on_progress, timeout, max_body, attempts; see
 --- `client:download`
@@ -70,18 +111,8 @@ function Report:download(path, options)
       message = ("report %s is %s; wait for its job first"):format(M.name(self),
         tostring(self.status)) }
   end
-  local call = { operation = "download", what = "report " .. M.name(self) }
-  for name, value in pairs(options or {}) do call[name] = value end
-  local file, err = self.client:download(self.uri, path, call)
-  if not file then
-    err.download = true
-    if err.status == 403 or err.status == 404 or err.status == 410 then
-      self.expired = true
-      err.message = err.message
-        .. " (the link may have expired; the job's status() asks for a new one)"
-    end
-    return nil, err
-  end
+  local file, err = fetch_fresh(self, path, options)
+  if not file then return nil, err end
   self.file, self.expired = file, nil
   return file
 end

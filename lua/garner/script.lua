@@ -83,6 +83,21 @@ local function say(out, failure, code)
   end
 end
 
+-- What goes on at a server although the script does not: how to go on with it.
+local function tell_running(out)
+  local jobs = package.loaded["garner.job"]
+  local list = jobs and jobs.running() or {}
+  local texts = {}
+  for _, each in ipairs(list) do
+    local ok, text = pcall(each.checkpoint, each)
+    if ok then texts[#texts + 1] = text end
+  end
+  if not texts[1] then return end
+  out:write(("%d job%s still running at the server; client:resume(text) goes on with:\n"):format(
+    #texts, #texts == 1 and " is" or "s are"))
+  for _, text in ipairs(texts) do out:write(text, "\n") end
+end
+
 local function outcome(ok, first, second)
   if not ok then
     return first
@@ -98,7 +113,8 @@ end
 
 --- Runs a script: prints errors readably to stderr, closes everything and ends the
 --- process: 0 ok, 1 failed, 2 usage (wrong arguments, or an error that starts with
---- "usage:"), 3 holes, 75 try later, 130 interrupted.
+--- "usage:"), 3 holes, 75 try later, 130 interrupted: then the checkpoints of jobs that are still
+--- running at a server are printed too, one a line.
 ---@param fn fun(...): any may return nil, err like any garner function, or an exit code
 ---@param opts table|nil `args` (list for fn, default the script's own), `exit` (function(code)),
 --- `stderr` (file): for tests
@@ -114,6 +130,7 @@ function M.main(fn, opts)
   local args = opts.args or rawget(_G, "arg") or {}
   local quiet = errors.quiet_raise
   errors.quiet_raise = true -- main itself prints what reaches it
+  require("garner.job").hold(true)
   local failure, code = outcome(xpcall(function()
     return fn(compat.unpack(args, 1, #args))
   end, handler))
@@ -121,7 +138,9 @@ function M.main(fn, opts)
   if failure then
     code = M.exit_code(failure.err)
     say(opts.stderr or io.stderr, failure, code)
+    if code == M.EXIT.interrupted then tell_running(opts.stderr or io.stderr) end
   end
+  require("garner.job").hold(false)
   engine.close()
   io.stdout:flush()
   local exit = opts.exit or function(n)

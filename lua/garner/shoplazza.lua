@@ -6,6 +6,7 @@
 
 local arguments = require "garner.arguments"
 local auth = require "garner.auth"
+local doubt = require "garner.doubt"
 local endpoint = require "garner.endpoint"
 local errors = require "garner.errors"
 local events = require "garner.shoplazza.events"
@@ -34,6 +35,11 @@ M.COUNT = { method = "GET", path = "/data/count", scope = query.SCOPE, operation
 
 ---@class garner.shoplazza: garner.Client
 local Shoplazza = {}
+
+local FAILED = job.failed_rule(query.STATES)
+
+-- Ids that a client made are no one else's; more of them than this are forgotten.
+local MOST_KNOWN = 10000
 
 -- The shop's name, or its whole host. The host has one "z" where the company
 -- has two.
@@ -82,7 +88,8 @@ end
 ---  refresh_token, access_token, expires_at }) that stores the new refresh token (each is good for
 ---  one use; token is then the access token that there is already); api_version ("2022-01"),
 ---  base_url (instead of the shop's host), zone (to convert times that carry an offset; naive
----  times are sent as they are), concurrency; and every option of garner.client
+---  times are sent as they are), failed_status (the numbers that mean "failed", which nobody
+---  documented: { 3 }), concurrency; and every option of garner.client
 ---@return garner.shoplazza
 function M.new(given)
   if given ~= nil and type(given) ~= "table" then
@@ -104,7 +111,8 @@ function M.new(given)
     name = "shoplazza", base_url = base, token_env = { "SHOPLAZZA_TOKEN" },
     auth = function(token) return auth.header("access-token", token) end,
     scope = query.SCOPE, rate = query.RATE, burst = query.BURST,
-    options = { shop = options.text, api_version = version_rule, zone = options.text },
+    options = { shop = options.text, api_version = version_rule, zone = options.text,
+      failed_status = FAILED },
     credentials = credentials,
   })
 end
@@ -128,10 +136,37 @@ local function look(self, id, call)
   return call_json(self, M.DETAIL, { query = { id = id }, what = ("task %q"):format(id) }, call)
 end
 
+local create -- one create call; below
+
+-- How tasks are asked about: the same table for calls that may share polls.
 local function job_api(self, call)
-  return events.job_api(self, M.DETAIL, function(id, options_of_call)
-    return look(self, id, options_of_call)
-  end, { headers = call.headers, timeout = call.timeout })
+  local key = job.key { call.headers, timeout = call.timeout, failed = call.failed_status,
+    doubt = call.in_doubt, track = call.track }
+  self.job_apis = self.job_apis or setmetatable({}, { __mode = "v" })
+  local api = self.job_apis[key]
+  if not api then
+    local states = vendor.rules(query.STATES, self.settings.failed_status or {},
+      call.failed_status or {})
+    api = events.job_api(self, M.DETAIL, call, states, function(each)
+      return create(self, each, call, api)
+    end)
+    self.job_apis[key] = api
+  end
+  return api
+end
+
+-- A job of one task. Where nothing is waited for, it only gives the task what it needs to be
+-- downloaded.
+local function new_job(self, api, list, given, fields)
+  fields.query_id, fields.again = list[1].query_id, given.recreate
+  if fields.again == nil then fields.again = query.RECREATE end
+  return job.new(self, api, list, fields)
+end
+
+local function seen_task(self, id, ask, element, given)
+  local api = job_api(self, given)
+  local list = { query.new_report(id, ask, element, api.states) }
+  return new_job(self, api, list, given, { creates = 0, quiet = true }).reports[1]
 end
 
 -- Raw calls -------------------------------------------------------------------
@@ -148,17 +183,74 @@ local function naive_rule(value)
   return nil, "must look like \"2020-12-30T15:04:05\", got " .. options.show(value)
 end
 
-local CREATE = vendor.rules(endpoint.CALL_OPTIONS, {
+local JOB = vendor.rules(endpoint.CALL_OPTIONS, {
+  recreate = job.recreate_rule, in_doubt = doubt.rule(true), track = options.boolean,
+  failed_status = FAILED,
+})
+
+local CREATE = vendor.rules(JOB, {
   event = event_rule, begin_time = naive_rule, end_time = naive_rule,
 })
 
+local function remember(self, id)
+  if not self.made_ids or self.made_count >= MOST_KNOWN then
+    self.made_ids, self.made_count = {}, 0
+  end
+  self.made_ids[id], self.made_count = true, self.made_count + 1
+end
+
+-- One create request.
+local function create_once(self, ask, call, api)
+  local body, err, response = call_json(self, M.CREATE, {
+    query = { event = ask.event, beginTime = ask.begin_time, endTime = ask.end_time },
+    what = "the data query",
+  }, call)
+  local id = body and body.query_id
+  if type(id) == "string" and id ~= "" then
+    remember(self, id)
+    return { query.new_report(id, ask, nil, api.states) }
+  elseif not response then
+    return nil, err
+  end
+  return nil, errors.from_response(response, { kind = "in_doubt", code = "answer",
+    message = "the create was accepted, but its answer has no query_id"
+      .. (err and ": " .. err.message or "") })
+end
+
+-- One create call, and what the caller wants where its fate is unknown. The list of tasks has
+-- ids and statuses only: what was not there before may still be another program's.
+create = function(self, ask, call, api)
+  if not self.made_ids then self.made_ids, self.made_count = {}, 0 end
+  local spec
+  spec = {
+    policy = call.in_doubt, track = call.track, owner = self, known = self.made_ids,
+    log = self.log,
+    what = ("the task of %s from %s to %s"):format(ask.event or "all events", ask.begin_time,
+      ask.end_time),
+    create = function() return create_once(self, ask, call, api) end,
+    ids = function() return self:all_tasks { timeout = call.timeout, headers = call.headers } end,
+    adopt = function(id)
+      remember(self, id)
+      return { query.new_report(id, ask, nil, api.states) }
+    end,
+    job = function(list) return new_job(self, api, list, call, { creates = spec.creates }) end,
+  }
+  return doubt.create(spec)
+end
+
 ---Creates one data query task with one request. A GET that creates: it is
 ---never sent twice by accident, and ends as "in_doubt" where nobody knows
----whether the server took it.
+---whether the server took it. That error has `retry()` (creates once more, gives the job),
+---`candidates()` (tasks that this client did not make, and with `track` those that were not in
+---the list before) and `adopt(id)` (a job of one of them).
 ---@param given table event (nil: the parameter is left out, which means all but impressions),
 ---  begin_time and end_time (or beginTime, endTime; "2020-12-30T15:04:05", at most 24 h apart),
----  timeout, headers
----@return garner.job|nil job query_id, wait, status, reports[1]:download(path)
+---  timeout, headers; recreate (how a task that failed is created again: { max = 3, pause = 60 },
+---  false), failed_status (numbers that mean "failed"), in_doubt ("fail"; "list": the one task
+---  that was not in the list before is it, with none there it is created once more, several stay in
+---  doubt; "recreate"; or a function(err) that gives a job or nil), track (list the tasks before
+---  the create: a request for each 250; "list" does)
+---@return garner.job|nil job query_id, wait, status, reports[1]:download(path), checkpoint
 ---@return garner.Error|nil
 function Shoplazza:create_query(given)
   given = options.alias(given, "beginTime", "begin_time", "create_query")
@@ -170,19 +262,21 @@ function Shoplazza:create_query(given)
   if given.begin_time > given.end_time then
     errors.misuse "create_query: begin_time is after end_time"
   end
-  local body, err, response = call_json(self, M.CREATE, {
-    query = { event = given.event, beginTime = given.begin_time, endTime = given.end_time },
-    what = "the data query",
-  }, given)
-  local id = body and body.query_id
-  if type(id) == "string" and id ~= "" then
-    return events.job(self, id, given.event, job_api(self, given))
-  elseif not response then
-    return nil, err
-  end
-  return nil, errors.from_response(response, { kind = "in_doubt", code = "answer",
-    message = "the create was accepted, but its answer has no query_id"
-      .. (err and ": " .. err.message or "") })
+  local api = job_api(self, given)
+  local ask = { event = given.event, begin_time = given.begin_time, end_time = given.end_time }
+  local list, err, creates = create(self, ask, given, api)
+  if not list then return nil, err end
+  return new_job(self, api, list, given, { creates = creates })
+end
+
+---Goes on with a job out of a checkpoint; see the client's `resume`.
+---@param fields table
+---@param given? table timeout, headers, recreate (else as the job was made), in_doubt, track,
+---  failed_status
+---@return garner.job
+function Shoplazza:resume_job(fields, given)
+  given = options.check(given, JOB, "resume")
+  return job.thaw(self, job_api(self, given), fields, query.thaw, given)
 end
 
 ---One look at a task. The id is always sent: without it the server answers
@@ -198,7 +292,7 @@ function Shoplazza:task(id, given)
   given = options.check(given, endpoint.CALL_OPTIONS, "task")
   local body, err = look(self, text, given)
   if not body then return nil, err end
-  return events.job(self, text, nil, job_api(self, given), body).reports[1]
+  return seen_task(self, text, nil, body, given)
 end
 
 local LIST = vendor.rules(endpoint.CALL_OPTIONS, {
@@ -214,7 +308,7 @@ local function tasks_of(self, body, given, response)
   local out = {}
   for _, element in ipairs(list) do
     if type(element) == "table" then
-      out[#out + 1] = events.job(self, nil, nil, job_api(self, given), element).reports[1]
+      out[#out + 1] = seen_task(self, nil, nil, element, given)
     end
   end
   return out, nil, #list
@@ -293,7 +387,7 @@ end
 local CADENCE = { timeout = job.WAIT.timeout, first = job.WAIT.first, factor = job.WAIT.factor,
   cap = job.WAIT.cap }
 
-local PULL = vendor.rules(pull.RULES, endpoint.CALL_OPTIONS, {
+local PULL = vendor.rules(pull.RULES, JOB, {
   event = options.any, edges = options.one_of { "[]", "[)", "(]", "()" },
   time_column = options.text,
   wait = function(value) return options.check(value, CADENCE, "events: wait") end,
@@ -334,8 +428,8 @@ end
 ---window_to answer too, where no column has that name.
 ---@param given table event (one, a list, or none for all but impressions), from and to, or date;
 ---  zone (only to convert times with an offset), edges ("(]"), time_column, wait { timeout (30 min
----  for each task), first, factor, cap }, concurrency, on_not_ready, lag, progress, on_progress,
----  timeout (of one request), headers
+---  for each task), first, factor, cap }, recreate, in_doubt and failed_status of create_query,
+---  concurrency, on_not_ready, lag, progress, on_progress, timeout (of one request), headers
 ---@return garner.pull rows, each, collect, save, download, plan, coverage, ...
 function Shoplazza:events(given)
   given = options.check(given, PULL, "events")
@@ -361,8 +455,10 @@ function Shoplazza:events(given)
     rate = { per_second = self.settings.rate, burst = self.settings.burst },
     time = given.time_column and time_of(given.time_column) or nil,
     identity = query.identity, record = query.record,
-    fetch = function(each) return events.fetch(self, each, given) end,
-    download = function(each, folder) return events.keep(self, each, folder, given) end,
+    fetch = function(each, budget) return events.fetch(self, each, given, budget) end,
+    download = function(each, folder, budget)
+      return events.keep(self, each, folder, given, budget)
+    end,
   }
   return vendor.pull(self, given, "events", source)
 end

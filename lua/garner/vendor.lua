@@ -54,6 +54,28 @@ local function method(object, name)
   return function(_, ...) return found(inner, ...) end
 end
 
+-- What every vendor object has beside its own verbs and the client's.
+local COMMON = {}
+
+---Goes on with what a checkpoint tells of: see the client's `resume`.
+---@param text string
+---@param given? table options of what is gone on with
+---@return any|nil
+---@return garner.Error|nil
+function COMMON.resume(self, text, given)
+  local kinds = {}
+  if self.resume_job then
+    kinds.job = function(fields, more)
+      if fields.vendor ~= self.name then
+        errors.misuse(("resume: the checkpoint is of a job of %s, this is %s"):format(
+          tostring(fields.vendor), self.name))
+      end
+      return self:resume_job(fields, more)
+    end
+  end
+  return self.client:resume(text, given, kinds)
+end
+
 ---A vendor object: its own verbs, and those of the client below.
 ---@param class table the verbs
 ---@param given table|nil what the caller passed
@@ -86,6 +108,7 @@ function M.new(class, given, spec)
   return setmetatable(made, {
     __index = function(object, name)
       local verb = class[name]
+      if verb == nil then verb = COMMON[name] end
       if verb ~= nil then return verb end
       return method(object, name)
     end,

@@ -180,9 +180,11 @@ end
 ---Takes what the server says about a report into it.
 ---@param each garner.report
 ---@param element table
-function M.apply(each, element)
+---@param states? table<string, string> what the statuses mean, if more is known than documented
+function M.apply(each, element, states)
   local status = present(element.status)
-  each.state = M.STATES[status] or "unknown"
+  if type(status) == "number" then status = ("%.14g"):format(status) end
+  each.state = (states or M.STATES)[status] or "unknown"
   each.status = M.STATUSES:friendly(status) or "unknown"
   local uri = present(element.uri)
   each.uri = type(uri) == "string" and uri ~= "" and uri or nil
@@ -209,8 +211,9 @@ end
 ---@param event_id string|nil
 ---@param sent table|nil the dimension_with_condition that was sent
 ---@param element table|nil the server's object
+---@param states? table<string, string>
 ---@return garner.report
-function M.new_report(event_id, sent, element)
+function M.new_report(event_id, sent, element, states)
   element = element or {}
   local condition = condition_copy(present(element.dimension_with_condition) or
     { dimension = present(element.dimension) }, sent)
@@ -219,7 +222,28 @@ function M.new_report(event_id, sent, element)
     dimension = M.DIMENSIONS:friendly(condition.dimension),
     group_by = friendly_fields(condition), dimension_with_condition = condition, raw = element,
   }
-  M.apply(each, element)
+  M.apply(each, element, states)
+  return each
+end
+
+---What a checkpoint keeps of a report: no link, and nothing that the server will say again.
+---@param each garner.report
+---@return table
+function M.freeze(each)
+  local condition = each.dimension_with_condition
+  return { event_id = each.event_id, type = each.event_type, dimension = condition.dimension,
+    group_by = condition.group_by_fields, filter = condition.filter }
+end
+
+---A report out of a checkpoint.
+---@param frozen table
+---@return garner.report
+function M.thaw(frozen)
+  local condition = { dimension = frozen.dimension, group_by_fields = frozen.group_by,
+    filter = frozen.filter }
+  local each = M.new_report(frozen.event_id, condition, { id = frozen.id })
+  each.event_type, each.raw = frozen.type, nil
+  if each.id then each.state, each.status = "running", "running" end
   return each
 end
 
@@ -257,16 +281,24 @@ local function element_condition(element)
 end
 
 -- Which answer belongs to which request: by what it says, never by position
--- where it says something.
+-- where it says something. Of equal ones, the first goes to the first.
 local function match(elements, conditions)
   local found, taken = {}, {}
   for _, sign in ipairs(SIGNATURES) do
+    local free, first = {}, {}
+    for at, element in ipairs(elements) do
+      if not taken[at] then
+        local key = signed(element_condition(element), sign)
+        free[key] = free[key] or {}
+        table.insert(free[key], at)
+      end
+    end
     for index, condition in ipairs(conditions) do
-      for at, element in ipairs(elements) do
-        if not found[index] and not taken[at]
-          and signed(condition, sign) == signed(element_condition(element), sign) then
-          found[index], taken[at] = element, true
-        end
+      local key = not found[index] and signed(condition, sign)
+      local at = key and free[key] and free[key][first[key] or 1]
+      if at then
+        first[key] = (first[key] or 1) + 1
+        found[index], taken[at] = elements[at], true
       end
     end
   end
@@ -276,11 +308,13 @@ end
 ---The reports that a create made, in request order. One that the answer lacks
 ---stands there as "missing", one that was not asked for comes last.
 ---@param event_id string
----@param conditions table[]
+---@param ask table type, conditions
 ---@param body table
+---@param states table<string, string>
 ---@return garner.report[]|nil
 ---@return string|nil message
-function M.created(event_id, conditions, body)
+function M.created(event_id, ask, body, states)
+  local conditions = ask.conditions
   local list = present(body.reports)
   if type(list) ~= "table" then return nil, "the answer has no list of reports" end
   local elements = {}
@@ -290,12 +324,13 @@ function M.created(event_id, conditions, body)
   local found, taken = match(elements, conditions)
   local out = {}
   for index, condition in ipairs(conditions) do
-    out[index] = M.new_report(event_id, condition, found[index])
+    out[index] = M.new_report(event_id, condition, found[index], states)
   end
   for at, element in ipairs(elements) do
-    if not taken[at] then out[#out + 1] = M.new_report(event_id, nil, element) end
+    if not taken[at] then out[#out + 1] = M.new_report(event_id, nil, element, states) end
   end
   for _, each in ipairs(out) do
+    each.event_type = ask.type
     if not each.id then
       each.state, each.status = "lost", "missing"
       each.err = errors.new { kind = "protocol", code = "missing",
@@ -307,13 +342,14 @@ end
 
 ---Reports of an event whose create failed: they say why.
 ---@param event_id string
----@param conditions table[]
+---@param ask table type, conditions
 ---@param err garner.Error
 ---@return garner.report[]
-function M.not_created(event_id, conditions, err)
+function M.not_created(event_id, ask, err)
   local out = {}
-  for index, condition in ipairs(conditions) do
+  for index, condition in ipairs(ask.conditions) do
     local each = M.new_report(event_id, condition)
+    each.event_type = ask.type
     each.state, each.err = "lost", err
     each.status = err.kind == "in_doubt" and "in_doubt" or "not_created"
     out[index] = each

@@ -1,9 +1,8 @@
 -- Owns how the events of a range come out of Shoplazza: one data query task
 -- for each window and event, created, waited for, downloaded, read. It must
--- not create a task twice.
+-- not create a second task for a window that has one.
 
 local errors = require "garner.errors"
-local job = require "garner.job"
 local query = require "garner.shoplazza.tasks"
 local time = require "garner.time"
 
@@ -31,20 +30,40 @@ function M.windows(windows, events, zone)
   return out
 end
 
--- A task of this window that has ended well, or why not.
-local function finished_task(shop, window, given)
-  local made, err = shop:create_query {
+-- The task of this window, created unless it has one.
+local function task_of(shop, window, given, budget)
+  if window.job then return window.job end
+  if budget then
+    local ok, err = budget:spend(given.in_doubt == "list" and 2 or 1)
+    if not ok then return nil, err end
+  end
+  local err
+  window.job, err = shop:create_query {
     event = window.event, begin_time = window.begin_text, end_time = window.end_text,
     timeout = given.timeout, headers = given.headers, attempts = given.attempts,
+    recreate = given.recreate, in_doubt = given.in_doubt, track = given.track,
+    failed_status = given.failed_status,
   }
-  if not made then return nil, err end
+  return window.job, err
+end
+
+-- A task of this window that has ended well, or why not; and the requests it took.
+local function finished_task(shop, window, given, budget)
+  local made, err = task_of(shop, window, given, budget)
+  if not made then return nil, err, 1 end
+  local before = made.requests or -made.creates
   local reports
-  reports, err = made:wait(given.wait)
+  reports, err = made:wait(given.wait, budget)
+  local requests = (made.requests or 0) - before
   if not reports then
-    err.query_id = made.query_id
-    return nil, err
+    err.query_id = made.reports[1].query_id
+    return nil, err, requests
   end
-  return reports[1]
+  if budget then
+    local ok, why = budget:spend(1)
+    if not ok then return nil, why, requests end
+  end
+  return reports[1], nil, requests + 1
 end
 
 -- The file needs no name for longer than it takes to open it.
@@ -63,14 +82,17 @@ local function temporary(each, given)
   return file
 end
 
----One window's rows, read from its file as they are asked for.
+---One window's rows, read from its file as they are asked for. Where it is asked again because a
+---task is not ready, that task is gone on with (`window.job`); once its rows are given, the next
+---time is a new task, since a task's file does not change.
 ---@param shop garner.shoplazza
 ---@param window table
 ---@param given table
+---@param budget? table `spend`
 ---@return table|nil answer
 ---@return garner.Error|nil
-function M.fetch(shop, window, given)
-  local each, err = finished_task(shop, window, given)
+function M.fetch(shop, window, given, budget)
+  local each, err, requests = finished_task(shop, window, given, budget)
   if not each then return nil, err end
   local file
   file, err = temporary(each, given)
@@ -81,7 +103,8 @@ function M.fetch(shop, window, given)
     window_to = window.to_text,
   })
   if not rows then return nil, err end
-  return { rows = rows, query_id = each.query_id }
+  window.job = nil
+  return { rows = rows, query_id = each.query_id, requests = requests }
 end
 
 ---One window's file, kept as it is.
@@ -89,10 +112,11 @@ end
 ---@param window table
 ---@param folder string
 ---@param given table
+---@param budget? table `spend`
 ---@return string|nil path
 ---@return garner.Error|nil
-function M.keep(shop, window, folder, given)
-  local each, err = finished_task(shop, window, given)
+function M.keep(shop, window, folder, given, budget)
+  local each, err = finished_task(shop, window, given, budget)
   if not each then return nil, err end
   local name = ("%s-%s.csv"):format(window.event or "events",
     window.from_text:gsub("[:%-]", ""):gsub("T", "-"))
@@ -102,44 +126,27 @@ function M.keep(shop, window, folder, given)
   return saved and path, err
 end
 
----How a job of Shoplazza is asked: one GET for each task, always with its id
+---How jobs of Shoplazza are asked: one GET for each task, always with its id
 ---("if omitted, latest task").
 ---@param shop garner.shoplazza
 ---@param detail garner.endpoint
----@param ask fun(id: string, call: table): table|nil, garner.Error|nil one look at a task
----@param call table
+---@param call table timeout, headers
+---@param states table<string, string>
+---@param create fun(ask: table): garner.report[]|nil, garner.Error|nil, number|nil
 ---@return garner.job.api
-function M.job_api(shop, detail, ask, call)
-  local api = { apply = query.apply }
-  function api.poll(_, reports)
+function M.job_api(shop, detail, call, states, create)
+  local api = { client = shop, states = states, freeze = query.freeze }
+  function api.apply(each, element) query.apply(each, element, states) end
+  function api.poll(reports)
     local ids = {}
     for index, each in ipairs(reports) do ids[index] = { id = each.id } end
     return { method = "GET", path = shop:api_path(detail.path), headers = call.headers, ids = ids,
       query_key = "id", id = "query_id", status = "query_status", uri = "query.url",
-      states = query.STATES, operation = "wait", scope = detail.scope,
-      request_timeout = call.timeout }
+      states = states, operation = "wait", scope = detail.scope, request_timeout = call.timeout }
   end
-  function api.look(_, reports, apply)
-    for _, each in ipairs(reports) do
-      local body, err = ask(each.id, call)
-      if not body then return nil, err end
-      apply(each, body)
-    end
-    return true
-  end
+  function api.can_create(each) return each.begin_time ~= nil and each.end_time ~= nil end
+  api.create = create
   return api
-end
-
----The job of one created task.
----@param shop garner.shoplazza
----@param id string
----@param event string|nil
----@param api garner.job.api
----@param element? table what the server said about it
----@return garner.job
-function M.job(shop, id, event, api, element)
-  local each = query.new_report(id, event, element)
-  return job.new(shop, api, { each }, { query_id = each.query_id })
 end
 
 return M

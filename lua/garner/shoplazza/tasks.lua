@@ -41,13 +41,17 @@ local function as_text(value)
   return value ~= nil and tostring(value) or nil
 end
 
+-- A failed task is created again: "never retried server-side".
+M.RECREATE = { max = 3, pause = 60 }
+
 ---Takes what the server says about a task into its report.
 ---@param each garner.report
 ---@param element table
-function M.apply(each, element)
+---@param states? table<string, string> what the numbers mean, if more is known than documented
+function M.apply(each, element, states)
   local status = as_text(present(element.query_status))
   each.query_status = present(element.query_status)
-  each.state = M.STATES[status] or "unknown"
+  each.state = (states or M.STATES)[status] or "unknown"
   each.status = M.STATUSES[status] or status or "unknown"
   local query = present(element.query)
   local url = type(query) == "table" and present(query.url)
@@ -56,17 +60,36 @@ end
 
 ---A task as a report.
 ---@param id string|nil the query_id
----@param event string|nil
+---@param ask? { event?: string, begin_time?: string, end_time?: string } what it was created with
 ---@param element table|nil
+---@param states? table<string, string>
 ---@return garner.report
-function M.new_report(id, event, element)
+function M.new_report(id, ask, element, states)
   local created = element == nil
   element = element or {}
   id = id or as_text(present(element.query_id))
-  local each = report.new { id = id, event = event, raw = element }
+  ask = ask or {}
+  local each = report.new { id = id, event = ask.event, begin_time = ask.begin_time,
+    end_time = ask.end_time, raw = element }
   each.query_id = each.id
-  M.apply(each, element)
+  M.apply(each, element, states)
   if created then each.status, each.state = "pending", "running" end
+  return each
+end
+
+---What a checkpoint keeps of a task.
+---@param each garner.report
+---@return table
+function M.freeze(each)
+  return { event = each.event, begin_time = each.begin_time, end_time = each.end_time }
+end
+
+---A task out of a checkpoint.
+---@param frozen table
+---@return garner.report
+function M.thaw(frozen)
+  local each = M.new_report(type(frozen.id) == "string" and frozen.id or nil, frozen)
+  each.raw = nil
   return each
 end
 
