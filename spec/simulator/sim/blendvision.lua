@@ -131,11 +131,13 @@ local function new_report(scope, event, value, index, fails)
   scope.report_count = scope.report_count + 1
   local report = {
     id = seed.uuid(("report %s %d"):format(scope.name, scope.report_count)),
-    event_id = event.id, condition = condition_of(value), polls = 0,
+    event_id = event.id, condition = condition_of(value), polls = 0, created = ngx.now(),
     fate = fate_of(event.id, index, fails),
   }
   report.file = report.id .. ".csv"
-  scope.reports[report.id] = report
+  if not (state.take_vanished(scope) or event.id:find("vanish", 1, true)) then
+    scope.reports[report.id] = report
+  end
   files.register(scope, report.file, function()
     return event_files.make(event.id, event.type, report.condition)
   end)
@@ -152,7 +154,7 @@ end
 -- What a report looks like now. "oddstatus" events pass through a status nobody documented,
 -- "lateuri" ones are finished one poll before their link is there.
 local function describe(req, scope, report)
-  local ready = report.polls > scope.settings.polls_until_ready and report.fate ~= "stuck"
+  local ready = state.has_ended(scope, report) and report.fate ~= "stuck"
   local out = {
     id = report.id, dimension = report.condition.dimension, status = "EVENT_REPORT_STATUS_RUNNING",
     uri = "", dimension_with_condition = report.condition,
@@ -170,7 +172,9 @@ local function describe(req, scope, report)
   out.status, out.error_info = "EVENT_REPORT_STATUS_SUCCEEDED", json.null
   local late = report.event_id:find("lateuri", 1, true) and
     report.polls <= scope.settings.polls_until_ready + 1
-  if not late then out.uri = files.url(req, scope, report.file) end
+  if state.shows_link(scope, report) and not late then
+    out.uri = files.url(req, scope, report.file)
+  end
   return out
 end
 

@@ -50,11 +50,12 @@ local function create(req, scope)
   if finish - begin > MAX_SPAN then
     return errors(422, "the time between beginTime and endTime cannot exceed 24 hours")
   end
-  local task = { polls = 0, number = #scope.tasks + 1, failed = state.take_failure(scope) }
+  local task = { polls = 0, number = #scope.tasks + 1, failed = state.take_failure(scope),
+    created = ngx.now() }
   task.id = seed.uuid(("task %s %d"):format(scope.name, task.number))
   task.file = task.id .. ".csv"
   scope.tasks[task.number] = task
-  scope.task_by_id[task.id] = task
+  if not state.take_vanished(scope) then scope.task_by_id[task.id] = task end
   local options = { bom = scope.settings.bom }
   files.register(scope, task.file, function() return events.make(event, begin, finish, options) end)
   return http.json(200, { query_id = task.id })
@@ -63,12 +64,14 @@ end
 -- While a task is pending, `query` is absent, null or has an empty url: all three occur.
 local function describe(req, scope, task)
   local out = { query_id = task.id, query_status = 0 }
-  if task.polls <= scope.settings.polls_until_ready then
+  if not state.has_ended(scope, task) then
     local shape = (task.polls + task.number) % 3
     if shape == 0 then out.query = json.null end
     if shape == 1 then out.query = { url = "" } end
   elseif task.failed then
     out.query_status, out.query = scope.settings.fail_status, json.null
+  elseif not state.shows_link(scope, task) then
+    out.query_status, out.query = 2, { url = "" }
   else
     out.query_status, out.query = 2, { url = files.url(req, scope, task.file) }
   end

@@ -26,6 +26,9 @@ local defaults = {
   fail_status = 3,
   tasks_key = "tasks",
   batch_max = 0,
+  no_uri = 0,
+  ready_after = 0,
+  vanish = false,
   lag_days = 1,
   old_dates = "empty",
   shuffle = true,
@@ -72,6 +75,7 @@ local TYPES = {
   forbidden = "boolean", entities = "number", warning = "boolean or string",
   warning_page = "number", warning_date = "string", fail_status = "number", tasks_key = "string",
   batch_max = "number", lag_days = "number", latest_date = "string", old_dates = "string",
+  no_uri = "number", ready_after = "number", vanish = "boolean or number",
   shuffle = "boolean", auth_shape = "string", int_style = "string", bom = "boolean",
   users = "number", activities = "number", activity_edges = "string", late = "number",
   late_after = "number",
@@ -149,13 +153,35 @@ function M.fault(scope, req)
   end
 end
 
----Takes one from the "the next n fail" setting; true means: always.
-function M.take_failure(scope)
-  local fail = scope.settings.fail
-  if type(fail) ~= "number" then return fail end
-  if fail <= 0 then return false end
-  scope.settings.fail = fail - 1
+-- Takes one from a setting of the form "the next n"; true means: always.
+local function take(scope, name)
+  local left = scope.settings[name]
+  if type(left) ~= "number" then return left end
+  if left <= 0 then return false end
+  scope.settings[name] = left - 1
   return true
+end
+
+---Does the next job fail?
+function M.take_failure(scope)
+  return take(scope, "fail")
+end
+
+---Is the next job unknown as soon as it was created?
+function M.take_vanished(scope)
+  return take(scope, "vanish")
+end
+
+---Whether a job (created, polls) has ended by now: after enough polls, and time.
+function M.has_ended(scope, job)
+  return job.polls > scope.settings.polls_until_ready
+    and ngx.now() - job.created >= scope.settings.ready_after
+end
+
+---Whether a job that ended shows its link by now.
+function M.shows_link(scope, job)
+  job.ended_polls = (job.ended_polls or 0) + 1
+  return job.ended_polls > scope.settings.no_uri
 end
 
 return M
