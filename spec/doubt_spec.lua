@@ -182,7 +182,9 @@ describe("A create in doubt", function()
 
   it("in a pull is a hole with its reason, unless something else is said", function()
     lose()
-    local pull = shop:events { event = "add_to_cart", date = day(1), wait = FAST }
+    local hour = { event = "add_to_cart", from = day(1) .. "T00:00:00",
+      to = day(1) .. "T01:00:00", wait = FAST }
+    local pull = shop:events(hour)
     local rows, err = pull:collect()
     assert.is_nil(rows)
     assert.equal("in_doubt", pull:coverage()[1].state)
@@ -193,8 +195,8 @@ describe("A create in doubt", function()
     for index, policy in ipairs { "recreate", "list" } do
       scope:reset()
       lose()
-      rows = assert(shop:events { event = "add_to_cart", date = day(1), wait = FAST,
-        in_doubt = policy }:collect())
+      hour.in_doubt = policy
+      rows = assert(shop:events(hour):collect())
       assert.is_true(#rows > 0)
       assert.equal(index == 1 and 2 or 1, sent())
     end
@@ -203,7 +205,8 @@ describe("A create in doubt", function()
   it("is one of several at a time where the list decides", function()
     lose("after", 1)
     local rows = assert(shop:events { event = { "add_to_cart", "refund_order", "place_order" },
-      date = day(1), wait = FAST, in_doubt = "list", concurrency = 3 }:collect())
+      from = day(1) .. "T00:00:00", to = day(1) .. "T08:00:00", wait = FAST,
+      in_doubt = "list", concurrency = 3 }:collect())
     local names = {}
     for _, row in ipairs(rows) do
       assert.equal(row.query_event, row.event)

@@ -18,6 +18,14 @@ local function day(ago)
   return garner.time.date_add(garner.time.today(), -ago)
 end
 
+-- An hour of a shop's events.
+local function hour(more)
+  local given = { event = "add_to_cart", from = day(1) .. "T00:00:00",
+    to = day(1) .. "T01:00:00", wait = FAST }
+  for name, value in pairs(more or {}) do given[name] = value end
+  return given
+end
+
 local sim = simulator.get()
 
 -- Takes seconds off the age that a checkpoint tells, so that a 404 is believed at once.
@@ -145,10 +153,10 @@ describe("The life of a job", function()
     end)
 
     it("is created again in time while others are still running", function()
-      scope:settings { fail = 1, ready_after = 0.2, polls_until_ready = 0 }
+      scope:settings { fail = 1, ready_after = 0.1, polls_until_ready = 0 }
       local set = garner.jobs { assert(query { recreate = { max = 2, pause = 0.1 } }),
         assert(query()) }
-      scope:settings { ready_after = 0.5 }
+      scope:settings { ready_after = 0.4 }
       assert(set:wait(FAST))
       assert.equal(3, creates())
       assert.equal(3, set.creates)
@@ -324,6 +332,7 @@ describe("The life of a job", function()
 
     it("that expired asks for a new one by itself, and creates nothing", function()
       local path = os.tmpname()
+      scope:settings { polls_until_ready = 0 }
       local expired = '<Error><Code>ExpiredToken</Code><Message>The provided token has expired.'
         .. "</Message></Error>"
       for index, fault in ipairs { { status = 403 }, { status = 404 }, { status = 410 },
@@ -346,6 +355,7 @@ describe("The life of a job", function()
 
     it("that expired and is gone is created again only where that is allowed", function()
       local path = os.tmpname()
+      scope:settings { polls_until_ready = 0 }
       for index, rule in ipairs { false, { max = 2, pause = 0 } } do
         scope:settings { url_ttl = 0 }
         local job = assert(query { recreate = rule })
@@ -370,8 +380,7 @@ describe("The life of a job", function()
 
     it("that expired in a pull: new link, no new create", function()
       scope:fault { origin = "files", path = "/download/", status = 403, times = 1 }
-      local rows = assert(shop:events { event = "add_to_cart", date = day(1), wait = FAST }
-        :collect())
+      local rows = assert(shop:events(hour()):collect())
       assert.is_true(#rows > 0)
       assert.equal(1, creates())
     end)
@@ -379,7 +388,7 @@ describe("The life of a job", function()
 
   it("RUNNING for ever in a pull: one create, the window timed out, loudly", function()
     scope:settings { polls_until_ready = 100000 }
-    local pull = shop:events { event = "add_to_cart", date = day(1), wait = with { timeout = 0.3 } }
+    local pull = shop:events(hour { wait = with { timeout = 0.3 } })
     local rows, err = pull:collect()
     assert.is_nil(rows)
     assert.equal("hole", err.kind)
@@ -389,13 +398,40 @@ describe("The life of a job", function()
 
   it("a failed task in a pull is created at most 3 times, then a hole", function()
     scope:settings { fail = true }
-    local pull = shop:events { event = "add_to_cart", date = day(1), wait = FAST,
-      recreate = { max = 3, pause = 0.02 } }
+    local pull = shop:events(hour { recreate = { max = 3, pause = 0.02 } })
     local rows, err = pull:collect()
     assert.is_nil(rows)
     assert.equal("hole", err.kind)
     assert.equal("failed", pull:coverage()[1].state)
     assert.equal(3, creates())
+  end)
+
+  describe("in a pull that waits", function()
+    it("is gone on with, and created once", function()
+      scope:settings { polls_until_ready = 12 }
+      local pull = shop:events(hour { wait = with { timeout = 0.1 }, on_not_ready = "wait",
+        wait_first = 0.02, wait_budget = 20 })
+      assert.is_true(#assert(pull:collect()) > 0)
+      assert.equal(1, creates())
+    end)
+
+    it("spends its requests from the pull's budget", function()
+      scope:settings { polls_until_ready = 1 }
+      local pull = shop:events(hour { max_requests = 4 }) -- create, 2 looks, download
+      assert(pull:collect())
+      assert.equal(4, scope:count())
+      pull = shop:events(hour { max_requests = 3 })
+      local rows, err = pull:collect()
+      assert.is_nil(rows)
+      assert.equal("truncated", err.kind)
+      assert.equal("requests", err.code)
+      assert.equal(7, scope:count())
+      scope:settings { polls_until_ready = 100000 }
+      rows, err = shop:events(hour { max_requests = 5 }):collect()
+      assert.is_nil(rows)
+      assert.equal("truncated", err.kind)
+      assert.equal(12, scope:count())
+    end)
   end)
 
   describe("together with others", function()
@@ -445,15 +481,19 @@ describe("The life of a job", function()
     end)
 
     it("500 reports cost at most one poll call per batch and step", function()
-      scope:settings { ready_after = 0.8, polls_until_ready = 0 }
-      local ids = {}
-      for index = 1, 125 do ids[index] = "event-" .. index end
+      scope:settings { ready_after = 0.6, polls_until_ready = 0 }
+      local ids, dimensions = {}, {}
+      for index = 1, 25 do ids[index] = "event-" .. index end
+      for _, name in ipairs { "watch_time", "poll_votes", "poll_summaries", "chat_histories" } do
+        for _, by in ipairs { "watch_timestamp", "customer_id", "device_id", "device_os",
+            "geo_region" } do
+          dimensions[#dimensions + 1] = { name, group_by = { by } }
+        end
+      end
       local set = assert(bv:create_reports { event_ids = ids, type = "live", concurrency = 8,
-        dimensions = { "watch_time", "poll_votes", "poll_summaries", "chat_histories" } })
+        dimensions = dimensions })
       assert.equal(500, #set.reports)
-      local steps = 0
-      local reports = assert(set:wait { first = 0.2, factor = 1, cap = 0.2,
-        on_progress = function() steps = steps + 1 end })
+      local reports = assert(set:wait { first = 0.2, factor = 1, cap = 0.2 })
       assert.equal(500, #reports)
       local asked, rounds = scope:count "batch%-get", {}
       for _, request in ipairs(scope:requests()) do

@@ -33,15 +33,17 @@ end
 ---The text of a checkpoint. Raises where it would hold a secret.
 ---@param kind string "job" or "pages"
 ---@param fields table plain data
----@param secrets? string[] texts that must not be in it
+---@param secrets? table what must not be in it, as `errors.redact` takes it
 ---@return string text one line
 function M.encode(kind, fields, secrets)
   check_names(fields, "")
   local rest = json.encode(fields)
+  local listed = {}
   for _, secret in ipairs(secrets or {}) do
-    if #secret >= SHORTEST and rest:find(secret, 1, true) then
-      error("a checkpoint must not hold the credential: an id or a URL in it repeats it", 0)
-    end
+    if type(secret) ~= "string" or #secret >= SHORTEST then listed[#listed + 1] = secret end
+  end
+  if errors.redact(rest, listed) ~= rest then
+    error("a checkpoint must not hold the credential: an id or a URL in it repeats it", 0)
   end
   return ('{"garner":%d,"kind":%s%s%s'):format(M.VERSION, json.encode(kind),
     rest == "{}" and "" or ",", rest:sub(2))

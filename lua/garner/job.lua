@@ -237,6 +237,7 @@ end
 ---  list is always given
 function Job:wait(given, budget)
   given = options.check(given, M.WAIT, "wait")
+  self.cadence = given
   local list = {}
   for _, each in ipairs(self.reports) do
     if not each:ended() or watch.again(each, given) then list[#list + 1] = each end
@@ -265,7 +266,9 @@ function M.renew(each)
   self.counts.expired = (self.counts.expired or 0) + 1
   each.expired = true
   self.client.log("info", "job.link_expired", { report = report.name(each), id = each.id })
-  watch_list(self, { each }, { first = 0 })
+  local last = self.cadence or {}
+  watch_list(self, { each }, { first = 0, factor = last.factor, cap = last.cap,
+    timeout = last.timeout, recreate = last.recreate })
   return each:ready() and not each.expired
 end
 

@@ -207,10 +207,24 @@ local function on_notice(reports, state, element)
   end
 end
 
+-- What a round of looks costs is spent before it. Gives a function that is called after each
+-- round, with the requests it took and how many jobs the next one asks about.
+local function rounds_spend(how, spec)
+  local per_request = spec.body_key and spec.batch or 1
+  local charged = 0
+  return function(took, left)
+    local next_round = math.ceil(left / per_request)
+    local due = math.max(0, took - charged) + next_round
+    charged = next_round
+    if due == 0 or not how.budget then return true end
+    return how.budget:spend(due)
+  end
+end
+
 -- Looks until all of `open` have ended, or until something else is due. Gives true, or nil and
 -- an error; third, whether that was all.
 local function leg(group, open, how)
-  local ids, stopped, spent = by_id(open), nil, 0
+  local ids, stopped, asked = by_id(open), nil, 0
   local due = earliest(group.list)
   local ends = math.min(how.deadline, due or how.deadline)
   local spec = group.api.poll(open)
@@ -218,6 +232,7 @@ local function leg(group, open, how)
   spec.timeout = math.max(0.001, ends - core.now())
   spec.grace = math.max(0, GRACE - youngest(open))
   spec.handle = {}
+  local spend = rounds_spend(how, spec)
   local function stop(why)
     stopped = why
     if spec.handle.cancel then spec.handle.cancel() end
@@ -226,20 +241,20 @@ local function leg(group, open, how)
   spec.on_notice = function(id, state, element) on_notice(ids[id], state, element) end
   spec.on_progress = function(at)
     how.polls[group] = at.pending
-    how.requests = how.requests + at.polls - spent
-    local delta = at.polls - spent
-    spent = at.polls
+    local took = at.polls - asked
+    how.requests, asked = how.requests + took, at.polls
     group.pause = math.min(how.cap, math.max(group.pause, 0.01) * how.factor)
     how.show()
-    local good, err = true, nil
-    if how.budget then good, err = how.budget:spend(delta) end
     local soon = earliest(group.list)
+    local good, err = spend(took, at.pending)
     if not good then
       stop(err)
     elseif soon and soon < ends then
       stop "due" -- nothing is in flight between two rounds
     end
   end
+  local good, short = spend(0, #spec.ids)
+  if not good then return nil, short end
   local ok, err = group.api.client:poll(spec, function(id, state, element)
     on_report(how, ids[id], state, element)
   end)
