@@ -76,6 +76,71 @@ describe("the log", function()
     assert.same({ "info retry 503", "info retry 503", "debug request 200" }, events)
   end)
 
+  it("tells of retries while they happen, in walks and polls too", function()
+    local scope, events, seen = sim:scope(), {}, nil
+    local api = clients.client({ retry = { backoff = 0.01 }, log = function(level, event, fields)
+      events[#events + 1] = level .. " " .. event .. " " .. tostring(fields.code)
+      seen = seen or fields.waited and scope:count "."
+    end }, scope)
+    scope:fault { path = "/_http/pages", status = 503, times = 1 }
+    local pages = api:pages("/_http/pages?n=2", { items = "things",
+      next = { from = "nextPageToken", query = "pageToken" } })
+    assert(pages:collect())
+    assert.same({ "info retry 503" }, events)
+    assert.is_number(seen)
+  end)
+
+  it("shows heads at the level trace, and what waits for the rate", function()
+    local code, output = clients.run(([[
+      local api = require "garner".client { base_url = %q, log = "trace", rate = 20,
+        token = "s3cr3t-token" }
+      api:get "/_http/echo"
+      api:get "/_http/status/404"
+      api:close()]]):format(sim.url))
+    assert.equal(0, code, output)
+    assert.truthy(output:find("garner trace attempt .-Authorization: %*%*%*"), output)
+    assert.truthy(output:find("response_headers=.-Content%-Type: application/json"), output)
+    assert.truthy(output:find("garner info rate_wait .-waited=0%.0"), output)
+    assert.truthy(output:find("curl 'http", 1, true), output)
+    assert.falsy(output:find("s3cr3t", 1, true), output)
+  end)
+
+  it("counts what it could not keep up with", function()
+    local lost, retries = 0, 0
+    local api = clients.client { retry = { backoff = 0.0001, attempts = 2 },
+      transport = function() return { status = 503 } end,
+      log = function(_, event, fields)
+        lost = lost + (event == "events_dropped" and fields.count or 0)
+        retries = retries + (event == "retry" and 1 or 0)
+      end }
+    for _ = 1, 10 do
+      api:get "/"
+    end
+    assert.equal(10, retries + lost)
+  end)
+
+  it("names every event in one table", function()
+    local found = {}
+    local pipe = assert(io.popen "find lua -name '*.lua'")
+    for path in pipe:lines() do
+      local file = assert(io.open(path))
+      local text = file:read("*a")
+      file:close()
+      for level, event in text:gmatch '"(%l+)",%s*"([%l_%.]+)"' do
+        if path ~= "lua/garner/log.lua" and (level == "error" or level == "warn" or level == "info"
+          or level == "debug") and text:find("log%(%s*\"" .. level .. '",%s*"'
+          .. event:gsub("%p", "%%%0")) then
+          found[event] = level
+        end
+      end
+    end
+    pipe:close()
+    for event, level in pairs(found) do
+      assert.is_table(log.events[event], event .. " is not in log.events")
+      assert.equal(level, log.events[event][1], event)
+    end
+  end)
+
   it("never shows a token", function()
     local events = {}
     local api = clients.client { token = "s3cr3t-token", log = function(_, event, fields)

@@ -14,6 +14,8 @@ local core = require "garner.core"
 ---@field jsonl table
 ---@field rows fun(source: string|table): garner.FileRows
 ---@field errors table
+---@field record fun(path: string): garner.Recording a client's `record`: all traffic goes to a file
+---@field replay fun(path: string): garner.Replay a client's `replay`: that file answers
 ---@field wait fun(fn: function, opts: table|nil): any, any
 local M = { _VERSION = "garner " .. core.VERSION }
 

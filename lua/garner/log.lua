@@ -17,18 +17,26 @@ M.events = {
     .. "request_headers, response_headers" },
   request = { "debug", "a request ended: method, url, status, elapsed, attempts, curl (a command "
     .. "line that sends the same)" },
-  page = { "debug", "a page of a walk came: url, number, items, elapsed" },
   retry = { "info", "a request will be sent again: method, url, attempt, status, code, elapsed, "
     .. "waited (seconds from now)" },
   rate_wait = { "info", "a request waits for the rate limit: method, url, attempt, waited" },
   token_renewed = { "info", "a credential's source gave another token after a 401: origin" },
   insecure_tls = { "warn", "certificates are not checked: origin" },
+  refresh_token_not_stored = { "warn", "a new refresh token came and there is no on_token" },
+  no_uri = { "info", "a job has succeeded, its link is not there yet: id, status" },
   unknown_status = { "warn", "a job has a status that the API does not document: id, status" },
   recording_failed = { "warn", "a recording has a gap from here on: file, error" },
   events_dropped = { "warn", "log events came faster than they were taken: count" },
   ["pull.conflict"] = { "warn", "two windows give different values for one key" },
   ["pull.outside"] = { "warn", "rows lie outside of the window that was asked for" },
   ["pull.past_retention"] = { "warn", "windows are older than what the API keeps" },
+  ["job.link_expired"] = { "info", "a link has expired, a new one is asked for: report, id" },
+  ["job.create_again"] = { "warn", "a job that failed is created again: report, id, why, creates, "
+    .. "of, pause (seconds)" },
+  in_doubt = { "warn", "it is not known whether a create was taken: what, error, policy" },
+  ["in_doubt.adopted"] = { "warn", "it was: what, id" },
+  ["in_doubt.created_again"] = { "warn", "it was not, and is sent again: what, creates" },
+  ["create_reports.interrupted"] = { "error", "what was created before Ctrl-C: checkpoint" },
   raised = { "error", "an iterator raises an error where Lua shows no error tables: error" },
 }
 
