@@ -448,6 +448,27 @@ describe("tokens", function()
     end
   end)
 
+  it("are in no recording, and a replay needs none", function()
+    local path = os.tmpname()
+    local client = google { record = garner.record(path) }
+    scope:fault { path = "/usage/", status = 401 }
+    assert(get(client))
+    client:close()
+    local text = read_file(path)
+    assert.truthy(text:find("/usage/", 1, true))
+    for _, secret in ipairs { "sim%-oauth", "assertion", "PRIVATE", "/token" } do
+      assert.is_nil(text:find(secret), secret)
+    end
+    local before = asked()
+    client = keep(garner.google_reports { base_url = scope.url, replay = garner.replay(path) })
+    assert(get(client))
+    assert.equal(before, asked())
+    client = google { replay = garner.replay(path) }
+    assert(get(client))
+    assert.equal(before, asked())
+    os.remove(path)
+  end)
+
   it("are in no error, log or text of the client", function()
     local lines = {}
     local key = key_with {}

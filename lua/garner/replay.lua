@@ -149,8 +149,12 @@ local function unmatched(r, method, url, body)
   return { kind = "protocol", code = "replay", message = message }
 end
 
--- Reads go on with the last answer: there may be more looks than were recorded.
+-- Reads go on with the last answer: there may be more looks than were recorded. Nobody renews a
+-- token here, so a refusal that another answer followed is passed over.
 local function take(list, safe)
+  while list.used < #list - 1 and list[list.used + 1].status == 401 do
+    list.used = list.used + 1
+  end
   if list.used < #list then
     list.used = list.used + 1
   elseif not safe then
