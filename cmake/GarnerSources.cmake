@@ -48,6 +48,7 @@ set(GARNER_BINDING_SOURCES
   src/lua/client.c
   src/lua/engine.c
   src/lua/inflate.c
+  src/lua/file.c
   src/lua/json_decode.c
   src/lua/json_encode.c
   src/lua/module.c

@@ -1,7 +1,9 @@
--- What a pull leaves behind: saved files, series, kept raw files. Over made-up
--- sources; no server.
+-- What a pull leaves behind: saved files, series, kept raw files; and that two
+-- runs of one script do not do it twice. Over made-up sources; no server.
+local driver = require "garner.driver"
 local errors = require "garner.errors"
 local pull = require "garner.pull"
+local tasks = require "garner.tasks"
 
 -- A pull of four windows; `to = 100` makes it one.
 local function new(fields)
@@ -132,6 +134,96 @@ describe("saving", function()
     assert.is_false(asked)
   end)
 
+  local function slow(fields)
+    local asked = 0
+    fields.fetch = fields.fetch or function(each)
+      asked = asked + 1
+      driver.current().sleep(0.02)
+      return { rows = { { n = each.index } } }
+    end
+    return new(fields), function() return asked end
+  end
+
+  it("lets no second run save the same file meanwhile", function()
+    local first = slow {}
+    local second, asked = slow {}
+    local results = tasks.all {
+      function() return first:save(path "same.csv") end,
+      function() return second:save(path "same.csv", { force = true }) end,
+    }
+    assert.equal(4, results[1][1])
+    assert.equal("file", results[2].err.kind)
+    assert.equal("locked", results[2].err.code)
+    assert.truthy(results[2].err.message:find("another run", 1, true))
+    assert.equal(0, asked())
+    assert.equal("n\r\n1\r\n2\r\n3\r\n4\r\n", read "same.csv")
+    assert.equal(1, one({ { a = 1 } }):save(path "same.csv", { force = true }))
+  end)
+
+  -- A process that holds the lock of a file of this name until it is killed.
+  local function holder(name)
+    local script = path "hold.lua"
+    local file = assert(io.open(script, "w"))
+    file:write([[
+      local pull = require "garner.pull"
+      local window = { index = 1, from = 0, to = 1, send_from = 0, send_to = 1, from_text = "0",
+        to_text = "1" }
+      assert(pull.new { client = { log = function() end }, name = "held", windows = { window },
+        from = 0, to = 1, from_text = "0", to_text = "1", edges = "[)", zone_name = "UTC",
+        fetch = function()
+          io.write "held\n"
+          io.flush()
+          require("garner.driver").current().sleep(20)
+        end }):save(arg[1])]])
+    file:close()
+    return assert(io.popen(("echo $$; exec %s %s %s"):format(
+      os.getenv "GARNER_LUA" or arg and arg[-1] or "lua", script, path(name))))
+  end
+
+  it("takes over from a run that was killed", function()
+    local pipe = holder "killed.csv"
+    local pid = assert(tonumber((pipe:read "*l")))
+    assert.equal("held", pipe:read "*l")
+    local made = one { { a = 1 } }
+    local n, err = made:save(path "killed.csv")
+    assert.is_nil(n)
+    assert.equal("locked", err.code)
+    assert.truthy(read "killed.csv.part")
+    os.execute("kill -9 " .. pid)
+    pipe:close()
+    assert.truthy(read "killed.csv.part")
+    assert.equal(1, one({ { a = 1 } }):save(path "killed.csv"))
+    assert.equal("a\r\n1\r\n", read "killed.csv")
+    assert.is_nil(read "killed.csv.part")
+  end)
+
+  it("tells a full disk, and leaves nothing", function()
+    local script = path "big.lua"
+    local file = assert(io.open(script, "w"))
+    file:write([[
+      local pull = require "garner.pull"
+      local window = { index = 1, from = 0, to = 1, send_from = 0, send_to = 1, from_text = "0",
+        to_text = "1" }
+      local left = 3000
+      local n, err = pull.new({ client = { log = function() end }, name = "big",
+        windows = { window }, from = 0, to = 1, from_text = "0", to_text = "1", edges = "[)",
+        zone_name = "UTC", fetch = function()
+          return { rows = function()
+            left = left - 1
+            return left >= 0 and { text = ("x"):rep(100) } or nil
+          end }
+        end }):save(arg[1])
+      print(n, err.kind, err.code)]])
+    file:close()
+    -- A limit on the size of files stands for the disk: 20 blocks of 512 bytes, at most 1 KiB.
+    local pipe = assert(io.popen(("trap '' XFSZ; ulimit -f 20; exec %s %s %s"):format(
+      os.getenv "GARNER_LUA" or arg and arg[-1] or "lua", script, path "big.jsonl")))
+    assert.equal("nil\tfile\tEFBIG", pipe:read "*l")
+    pipe:close()
+    assert.is_nil(read "big.jsonl")
+    assert.is_nil(read "big.jsonl.part")
+  end)
+
   it("makes series of points", function()
     local made = one({
       { type = "t", time = "1", value = "1.0", number = 1, unit = "fps", epoch = 1 },
@@ -158,6 +250,31 @@ describe("saving", function()
     assert.equal(3, #partial)
     assert.equal("spec/1", partial[1].path)
     assert.equal(4, partial[3].window.index)
+  end)
+
+  it("lets no second run keep the same raw files meanwhile", function()
+    local creates = 0
+    local function make(fields)
+      fields.download = function(each, into)
+        creates = creates + 1
+        driver.current().sleep(0.02)
+        return into .. "/" .. each.index
+      end
+      return slow(fields)
+    end
+    local results = tasks.all {
+      function() return make({}):download(path "") end,
+      function() return make({}):download(path "") end,
+      function() return make({ to = 100, to_text = "100" }):download(path "") end,
+    }
+    assert.equal(4, #results[1][1])
+    assert.equal("locked", results[2].err.code)
+    assert.truthy(results[2].err.message:find("made-up rows", 1, true), results[2].err.message)
+    assert.equal(1, #results[3][1])
+    assert.equal(5, creates)
+    local pipe = assert(io.popen("ls -A " .. folder .. " | grep garner"))
+    assert.equal("", pipe:read "*a")
+    pipe:close()
   end)
 
   it("keeps no raw files in a folder that is not there, and asks for none", function()

@@ -17,6 +17,10 @@ local M = {}
 ---@field requests number the least number of requests
 ---@field seconds number|nil worst-case time for them at the documented rate; nil without one
 ---@field past_retention number[] indexes of windows older than the vendor keeps data
+---@field young number[] indexes of windows whose data may not have settled
+---@field lag number|nil seconds that the vendor's data takes to settle
+---@field max_requests number|nil
+---@field max_rows number|nil
 ---@field notes string[]
 local Plan = {}
 Plan.__index = Plan
@@ -42,6 +46,17 @@ function Plan:__tostring()
       :format(#self.past_retention, #self.past_retention == 1 and " is" or "s are",
         duration(self.retention), self.on_retention)
   end
+  if self.young[1] then
+    lines[#lines + 1] = ("  %d window%s younger than the %s in which the data settles"):format(
+      #self.young, #self.young == 1 and " is" or "s are", duration(self.lag))
+  end
+  if self.max_requests then
+    lines[#lines + 1] = ("  ends at max_requests = %d%s"):format(self.max_requests,
+      self.max_requests < self.requests and ", which is too few" or "")
+  end
+  if self.max_rows then
+    lines[#lines + 1] = ("  ends at max_rows = %d"):format(self.max_rows)
+  end
   for _, note in ipairs(self.notes) do lines[#lines + 1] = "  " .. note end
   for _, window in ipairs(self.windows) do
     local span = window.from == window.to and window.from or window.from .. " .. " .. window.to
@@ -60,16 +75,26 @@ function M.is_past(window, retention, now)
   return retention ~= nil and window.to <= now - retention
 end
 
+---May the data of the window still change?
+---@param window table
+---@param lag number|nil seconds
+---@param now number epoch
+---@return boolean
+function M.is_young(window, lag, now)
+  return window.to + (lag or 0) > now
+end
+
 ---@param source garner.pull.source
 ---@return garner.plan
 function M.new(source)
-  local windows, past = {}, {}
+  local windows, past, young = {}, {}, {}
   local now = source.now or time.now()
   for index, window in ipairs(source.windows) do
     windows[index] = {
       index = index, from = window.from_text, to = window.to_text, event = window.event,
     }
     if M.is_past(window, source.retention, now) then past[#past + 1] = index end
+    if source.lag and M.is_young(window, source.lag, now) then young[#young + 1] = index end
   end
   local requests = #windows * (source.requests_per_window or 1)
   local seconds
@@ -79,7 +104,8 @@ function M.new(source)
   return setmetatable({
     name = source.name, from = source.from_text, to = source.to_text, zone = source.zone_name,
     edges = source.edges, windows = windows, requests = requests, seconds = seconds,
-    past_retention = past, retention = source.retention,
+    young = young, lag = source.lag, max_requests = source.max_requests,
+    max_rows = source.max_rows, past_retention = past, retention = source.retention,
     on_retention = source.on_retention or "warn", notes = source.notes or {},
   }, Plan)
 end

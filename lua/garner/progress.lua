@@ -117,12 +117,17 @@ function Progress:add(fields)
 end
 
 --- Shows the last state if it was not shown, and ends the terminal line.
-function Progress:finish()
+---@param fields table|nil set first
+function Progress:finish(fields)
   local state = hidden[self]
   if state.finished then
     return
   end
   state.finished = true
+  for name, value in pairs(fields or {}) do
+    state.dirty = state.dirty or self[name] ~= value
+    self[name] = value
+  end
   self.waiting_for, self.eta = nil, nil
   if state.dirty then
     show(self, state)

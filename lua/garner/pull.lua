@@ -6,6 +6,7 @@
 local arguments = require "garner.arguments"
 local budget = require "garner.pull.budget"
 local compat = require "garner.compat"
+local core = require "garner.core"
 local coverage = require "garner.coverage"
 local driver = require "garner.driver"
 local errors = require "garner.errors"
@@ -151,10 +152,22 @@ function Pull:coverage()
   return self.record
 end
 
----The vendor's warnings so far, of any page of any window.
----@return { window: number, code: string, message: string, data: table }[]
+local Warnings = {}
+
+function Warnings:__tostring()
+  local lines = {}
+  for index, each in ipairs(self) do
+    lines[index] = ("%3d  %s  %s  %s"):format(each.window, each.from, each.code or "",
+      each.message or "")
+  end
+  return lines[1] and table.concat(lines, "\n") or "no warnings"
+end
+
+---The vendor's warnings so far, of any page of any window. `tostring` of the
+---list is a line for each.
+---@return { window: number, from: string, code: string, message: string, data: table }[]
 function Pull:warnings()
-  local out = {}
+  local out = setmetatable({}, Warnings)
   for _, window in ipairs(self.record) do
     for _, warning in ipairs(window.warnings) do out[#out + 1] = warning end
   end
@@ -268,7 +281,8 @@ function Pull:collect(given)
   return passed_on(self, compat.guard(collect_rows, running))
 end
 
----The points as series, one for each type and dimension.
+---The points as series, one for each type and dimension. `tostring` of the
+---list is a line for each.
 ---@return { type: string, dimension: string|nil, unit: string|nil, times: string[],
 ---  epochs: number[], values: string[], numbers: number[] }[]|nil
 ---@return garner.Error|nil
@@ -285,7 +299,8 @@ end
 ---@param path string ends in .csv, .jsonl or .ndjson
 ---@param given? { force: boolean } replace an existing file
 ---@return number|nil rows written
----@return garner.Error|nil
+---@return garner.Error|nil kind "file", code "locked", where another run is saving this file:
+---       nothing was asked for
 function Pull:save(path, given)
   local writer, message = save.new(path, given, self.source)
   if not writer then errors.misuse("save: " .. message) end
@@ -302,31 +317,52 @@ function Pull:save(path, given)
   return passed_on(self, ok, count, err)
 end
 
+-- What no other run of the same download gets while this one has it: the same
+-- pull of the same range into the same folder.
+local function hold(self, folder)
+  local planned, sum = self.planned, 0
+  local parts = { planned.name, planned.from, planned.to }
+  for _, window in ipairs(planned.windows) do parts[#parts + 1] = window.event end
+  local about = table.concat(parts, "\n")
+  for index = 1, #about do sum = (sum * 31 + about:byte(index)) % 4294967291 end
+  local name = ("/.garner-%s-%.0f"):format(self.source.name:gsub("%W+", "-"):sub(1, 40), sum)
+  local lock, raw = core.file_open(folder .. name)
+  if lock then return lock end
+  local err = errors.from_raw(raw)
+  if err.code == "locked" then
+    err.message = ("another run is downloading %s into %s just now"):format(self.source.name,
+      folder)
+  end
+  return nil, err
+end
+
 ---Keeps the raw files of a pull whose windows are jobs, one file a window.
 ---@param folder string an existing folder
 ---@return { path: string, window: table }[]|nil
----@return garner.Error|nil kind "hole" where windows are missing; the other files are there
+---@return garner.Error|nil kind "hole" where windows are missing; the other files are there; kind
+---       "file", code "locked", where another run of the same is at it: nothing was asked for
 ---@return table[]|nil partial
 function Pull:download(folder)
   local source = self.source
   if not source.download then errors.misuse "download: this API has no files, use save(path)" end
-  if type(folder) ~= "string" or folder == "" then errors.misuse "download: a folder expected" end
+  if type(folder) ~= "string" or folder == "" or folder:find("\0", 1, true) then
+    errors.misuse "download: a folder expected"
+  end
   check_new(self, "download")
   -- Before anything is created at the vendor for files that have no place.
-  local probe, message, number = io.open(folder .. "/.", "rb")
-  if not probe then
-    return nil, errors.new { kind = "file", code = compat.errno(number),
-      message = "download: no such folder to write to: " .. tostring(message) }
-  end
-  probe:close()
+  local lock, locked = hold(self, folder:gsub("(.)/+$", "%1"))
+  if not lock then return nil, locked end
   local files = {}
-  local running = begin(self, "download", function(window, part)
-    local path, err = source.download(window, folder, part)
-    if not path then return nil, err end
-    files[#files + 1] = { path = path, window = self.record[window.index] }
-    return { state = "fetched" }
+  local ok, _, err = compat.guard(function()
+    return begin(self, "download", function(window, part)
+      local path, why = source.download(window, folder, part)
+      if not path then return nil, why end
+      files[#files + 1] = { path = path, window = self.record[window.index] }
+      return { state = "fetched" }
+    end):next()
   end)
-  local _, err = passed_on(self, compat.guard(running.next, running))
+  lock:abort()
+  _, err = passed_on(self, ok, _, err)
   table.sort(files, function(a, b) return a.window.index < b.window.index end)
   if err then return nil, err, files end
   return files

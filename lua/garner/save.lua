@@ -1,13 +1,17 @@
 -- Owns a saved file of rows: CSV by RFC 4180 or JSON Lines, written beside
--- its name as ".part" and renamed when whole. Columns that turn up late are
--- added at the end, so rows are spooled and the CSV is written when all
--- columns are known. It must not fetch, and keeps one row in memory.
+-- its name as ".part", which is locked meanwhile, and renamed when whole.
+-- Columns that turn up late are added at the end, so rows are spooled and the
+-- CSV is written when all columns are known. It must not fetch, and keeps no
+-- more than a buffer of text in memory.
 
 local compat = require "garner.compat"
+local core = require "garner.core"
 local errors = require "garner.errors"
 local json = require "garner.json"
 
 local M = {}
+
+local BUFFER = 65536 -- bytes of text before they are written
 
 local FORMATS = { csv = "csv", jsonl = "jsonl", ndjson = "jsonl" }
 
@@ -38,7 +42,7 @@ function M.new(path, options, source)
   local format = suffix and FORMATS[suffix:lower()]
   if not format then return nil, "the file name must end in .csv, .jsonl or .ndjson" end
   return setmetatable({
-    path = path, part = path .. ".part", format = format, force = options.force, source = source,
+    path = path, format = format, force = options.force, source = source,
   }, Writer)
 end
 
@@ -54,15 +58,17 @@ local function refuse(path)
     message = ("%s exists; give { force = true } to replace it"):format(path) }
 end
 
----@return garner.Error|nil
+---Opens the file before anything is asked for; it is locked from now on, so
+---that a second run of the same script does not do all of it once more.
+---@return garner.Error|nil kind "file"; code "locked": another run is writing it
 function Writer:open()
   if not self.force and exists(self.path) then return refuse(self.path) end
-  os.remove(self.part .. ".meta") -- of a download that wanted to go on with this .part
-  local file, message, number = io.open(self.part, "wb")
-  if not file then return file_error("cannot write", self.part, message, number) end
-  self.file = file
+  local file, raw = core.file_open(self.path)
+  if not file then return errors.from_raw(raw) end
+  self.file, self.text, self.size = file, {}, 0
   if self.format == "csv" then
     -- The spool needs no name: it is read back through this handle only.
+    local message, number
     self.spool, message, number = io.tmpfile()
     if not self.spool then
       self:abort()
@@ -73,9 +79,26 @@ end
 
 function Writer:abort()
   if self.spool then self.spool:close() end
-  if self.file then self.file:close() end
-  self.spool, self.file = nil, nil
-  os.remove(self.part)
+  if self.file then self.file:abort() end
+  self.spool, self.file, self.text = nil, nil, nil
+end
+
+local function flush(self)
+  local text = table.concat(self.text)
+  self.text, self.size = {}, 0
+  local ok, raw = self.file:write(text)
+  if not ok then return nil, errors.from_raw(raw) end
+  return true
+end
+
+-- True, or nil and an error.
+local function put(self, ...)
+  for index = 1, select("#", ...) do
+    local text = select(index, ...)
+    self.text[#self.text + 1], self.size = text, self.size + #text
+  end
+  if self.size < BUFFER then return true end
+  return flush(self)
 end
 
 local function cell(value)
@@ -137,66 +160,54 @@ local function spool_row(self, columns, record, order)
   return self.spool:write(("%d %d\n"):format(width, #line), line)
 end
 
+local function spool_failed(self, message, number)
+  return nil, file_error("cannot spool rows for", self.path, message, number)
+end
+
 -- Rows that were spooled before a column turned up end in empty cells.
 local function unspool(self, columns)
   local total = #columns.names
   local ok, message, number = self.spool:seek("set", 0)
-  if ok and total > 0 then
-    ok, message, number = self.file:write(M.record(columns.names, total), "\r\n")
-  end
+  if not ok then return spool_failed(self, message, number) end
+  local err
+  if total > 0 then ok, err = put(self, M.record(columns.names, total), "\r\n") end
   while ok do
     local head = self.spool:read "*l"
-    if not head then break end
+    if not head then return true end
     local width, size = head:match "^(%d+) (%d+)$"
     local line = tonumber(size) == 0 and "" or self.spool:read(tonumber(size))
-    ok, message, number = self.file:write(line, (","):rep(total - tonumber(width)), "\r\n")
+    if not line or #line ~= tonumber(size) then return spool_failed(self, "it is cut short") end
+    ok, err = put(self, line, (","):rep(total - tonumber(width)), "\r\n")
   end
-  return ok, message, number
+  return nil, err
 end
 
-local function write_record(self, columns, record, order)
-  if self.format == "csv" then return spool_row(self, columns, record, order) end
-  local line, message = json.try_encode(record)
-  if not line then return nil, message end
-  return self.file:write(line, "\n")
-end
-
--- A row is one record, or several where the source says so.
+-- True, or nil and an error.
 local function write_row(self, columns, row)
-  local source = self.source
-  if source.records then
-    for _, each in ipairs(source.records(row)) do
-      local ok, message, number = write_record(self, columns, each[1], each[2])
-      if not ok then return nil, message, number end
-    end
-    return true
-  end
   local record, order = row, nil
-  if source.record then record, order = source.record(row) end
-  return write_record(self, columns, record, order)
+  if self.source.record then record, order = self.source.record(row) end
+  if self.format == "csv" then
+    local ok, message, number = spool_row(self, columns, record, order)
+    if ok then return true end
+    return spool_failed(self, message, number)
+  end
+  local line, message = json.try_encode(record)
+  if not line then return nil, file_error("cannot write", self.path, message) end
+  return put(self, line, "\n")
 end
 
 local function commit(self, columns)
-  local ok, message, number = true, nil, nil
-  if self.format == "csv" then ok, message, number = unspool(self, columns) end
-  if ok then ok, message, number = self.file:flush() end
-  local closed, why, why_number = self.file:close()
-  self.file = nil
-  if self.spool then self.spool:close() end
-  self.spool = nil
-  if not ok or not closed then
-    os.remove(self.part)
-    return file_error("cannot write", self.part, message or why, number or why_number)
+  local ok, err = true, nil
+  if self.format == "csv" then ok, err = unspool(self, columns) end
+  if ok then ok, err = flush(self) end
+  if ok and not self.force and exists(self.path) then ok, err = nil, refuse(self.path) end
+  if ok then
+    local raw
+    ok, raw = self.file:finish()
+    if not ok then err = errors.from_raw(raw) end
   end
-  if not self.force and exists(self.path) then
-    os.remove(self.part)
-    return refuse(self.path)
-  end
-  ok, message, number = os.rename(self.part, self.path)
-  if not ok then
-    os.remove(self.part)
-    return file_error("cannot rename to", self.path, message, number)
-  end
+  self:abort()
+  return not ok and err or nil
 end
 
 ---Writes every row and puts the file in its place; nothing stays on an error.
@@ -213,10 +224,10 @@ function Writer:write_all(next_row)
       return nil, err
     end
     if row == nil then break end
-    local ok, message, number = write_row(self, columns, row)
+    local ok, why = write_row(self, columns, row)
     if not ok then
       self:abort()
-      return nil, file_error("cannot write", self.part, message, number)
+      return nil, why
     end
     count = count + 1
   end

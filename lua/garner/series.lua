@@ -3,11 +3,24 @@
 
 local M = {}
 
+local List = {}
+
+function List:__tostring()
+  local lines = {}
+  for index, each in ipairs(self) do
+    lines[index] = ("%s%s: %d points%s, %s .. %s"):format(each.type,
+      each.dimension and " " .. each.dimension or "", #each.times,
+      each.unit and " in " .. each.unit or "", tostring(each.times[1]),
+      tostring(each.times[#each.times]))
+  end
+  return lines[1] and table.concat(lines, "\n") or "no series"
+end
+
 ---@param next_row fun(): table|nil, garner.Error|nil
 ---@return table[]|nil series: type, dimension, unit, times, epochs, values, numbers
 ---@return garner.Error|nil
 function M.collect(next_row)
-  local out, by_name = {}, {}
+  local out, by_name = setmetatable({}, List), {}
   while true do
     local row, err = next_row()
     if err then return nil, err end

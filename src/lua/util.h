@@ -20,6 +20,7 @@
 #define GN_LUA_CLIENT "garner.core.client"
 #define GN_LUA_RESULT "garner.core.result"
 #define GN_LUA_REQUEST "garner.core.request"
+#define GN_LUA_FILE "garner.core.file"
 #define GN_LUA_RULES "garner.core.rules"
 #define GN_LUA_INFLATE "garner.core.inflate"
 
@@ -77,6 +78,8 @@ void gn_lua_push_request(lua_State *L, const struct gn_request *r,
                          bool server_url);
 /* engine:supply(serial, response) */
 int gn_lua_engine_supply(lua_State *L);
+/* file.c; file_open(path) */
+void gn_lua_file_open(lua_State *L);
 /* engine.c */
 struct gn_engine *gn_lua_engine(lua_State *L, int arg);
 void gn_lua_engine_open(lua_State *L);

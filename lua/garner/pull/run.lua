@@ -166,7 +166,7 @@ local function shut(self, state, why)
   self.stream, self.feed = nil, nil
   if stream then stream:close() end
   if why then explain_open(self, why) end
-  self.meter:finish()
+  self.meter:finish { rows = self.given, requests = self.budget.spent, bytes = self.bytes }
 end
 
 ---Ends what is in flight; further rows are nil.
@@ -273,7 +273,7 @@ local function accept(self, index, answer)
   local record, source = self.record[index], self.source
   self.fetched = self.fetched + 1
   record.warnings, record.absent = answer.warnings or {}, answer.absent
-  for _, warning in ipairs(record.warnings) do warning.window = warning.window or index end
+  for _, warning in ipairs(record.warnings) do warning.window, warning.from = index, record.from end
   record.query_id, record.reason = answer.query_id, answer.reason
   local list, state = answer.rows or {}, answer.state
   self.streamed = type(list) == "function"
@@ -300,7 +300,7 @@ local function settle(self, index)
     record.skipped = warned == "not_ready" and source.on_not_ready == "skip" or nil
   elseif self.verdict then
     record.state = self.verdict
-  elseif window.to + (source.lag or 0) > source.now then
+  elseif plan.is_young(window, source.lag, source.now) then
     record.state = "provisional"
     record.reason = record.reason or "younger than the vendor's data takes to settle"
   elseif record.rows > 0 then
