@@ -182,10 +182,7 @@ local function unspool(self, columns)
   return nil, err
 end
 
--- True, or nil and an error.
-local function write_row(self, columns, row)
-  local record, order = row, nil
-  if self.source.record then record, order = self.source.record(row) end
+local function write_record(self, columns, record, order)
   if self.format == "csv" then
     local ok, message, number = spool_row(self, columns, record, order)
     if ok then return true end
@@ -194,6 +191,22 @@ local function write_row(self, columns, row)
   local line, message = json.try_encode(record)
   if not line then return nil, file_error("cannot write", self.path, message) end
   return put(self, line, "\n")
+end
+
+-- A row is one record, or several where the source says so. True, or nil and an
+-- error.
+local function write_row(self, columns, row)
+  local source = self.source
+  if source.records then
+    for _, each in ipairs(source.records(row)) do
+      local ok, err = write_record(self, columns, each[1], each[2])
+      if not ok then return nil, err end
+    end
+    return true
+  end
+  local record, order = row, nil
+  if source.record then record, order = source.record(row) end
+  return write_record(self, columns, record, order)
 end
 
 local function commit(self, columns)
