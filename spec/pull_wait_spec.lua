@@ -1,10 +1,12 @@
 -- Pulls whose data is not there yet: on_not_ready = "wait", settling, what is
 -- in flight meanwhile. Over made-up sources, on a clock that only waits move.
+local core = require "garner.core"
 local driver = require "garner.driver"
 local errors = require "garner.errors"
 local options = require "garner.options"
 local pull = require "garner.pull"
 local pulls = require "spec.support.pulls"
+local merge = require "garner.rows"
 local tasks = require "garner.tasks"
 
 local new, numbers, states = pulls.new, pulls.numbers, pulls.states
@@ -324,6 +326,23 @@ describe("young windows", function()
       end }
     assert.same({ 1, 2 }, numbers(assert(made:collect())))
     assert.equal(3, looks)
+  end)
+
+  it("are remembered by a digest, whatever their order and however many", function()
+    local one, other = {}, {}
+    for n = 1, 1000 do
+      one[n], other[1001 - n] = { n = n, deep = { n, "x" } }, { deep = { n, "x" }, n = n }
+    end
+    local mark = merge.fingerprint(one, {})
+    assert.equal(64, #mark)
+    assert.equal(mark, merge.fingerprint(other, {}))
+    other[1] = { n = 0 }
+    assert.are_not.equal(mark, merge.fingerprint(other, {}))
+    assert.equal("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+      core.sha256 "abc")
+    mark = merge.fingerprint({ { n = 1 } }, {})
+    assert.are_not.equal(mark, merge.fingerprint({ { n = "1" } }, {}))
+    assert.are_not.equal(mark, merge.fingerprint({ { n = 1 }, { n = 1 } }, {}))
   end)
 
   it("compare keys too", function()

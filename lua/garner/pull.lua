@@ -6,7 +6,6 @@
 local arguments = require "garner.arguments"
 local budget = require "garner.pull.budget"
 local compat = require "garner.compat"
-local core = require "garner.core"
 local coverage = require "garner.coverage"
 local driver = require "garner.driver"
 local errors = require "garner.errors"
@@ -326,9 +325,8 @@ local function hold(self, folder)
   local about = table.concat(parts, "\n")
   for index = 1, #about do sum = (sum * 31 + about:byte(index)) % 4294967291 end
   local name = ("/.garner-%s-%.0f"):format(self.source.name:gsub("%W+", "-"):sub(1, 40), sum)
-  local lock, raw = core.file_open(folder .. name)
+  local lock, err = save.lock(folder .. name)
   if lock then return lock end
-  local err = errors.from_raw(raw)
   if err.code == "locked" then
     err.message = ("another run is downloading %s into %s just now"):format(self.source.name,
       folder)

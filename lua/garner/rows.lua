@@ -4,6 +4,8 @@
 -- happened; and whether two answers have the same rows. It must not fetch
 -- anything and must not know any vendor.
 
+local core = require "garner.core"
+
 local M = {}
 
 local function canonical(value)
@@ -25,7 +27,8 @@ function M.identity(row)
   return canonical(type(row.raw) == "table" and row.raw or row)
 end
 
----Text that is equal for lists of the same rows, each as often, in any order.
+---Text that is equal for lists of the same rows, each as often, in any order;
+---a short one, as it is kept for each window that is waited for.
 ---@param list table[]
 ---@param rules garner.rows.rules
 ---@return string
@@ -38,7 +41,8 @@ function M.fingerprint(list, rules)
   end
   table.sort(parts)
   for index, text in ipairs(parts) do parts[index] = #text .. ":" .. text end
-  return table.concat(parts)
+  local text = table.concat(parts)
+  return core.sha256(text) or text
 end
 
 ---@class garner.rows.rules

@@ -58,13 +58,24 @@ local function refuse(path)
     message = ("%s exists; give { force = true } to replace it"):format(path) }
 end
 
+---A file that is written under its name in the end, or only held for its lock.
+---@param path string
+---@return userdata|nil
+---@return garner.Error|nil kind "file"; code "locked": another run has it, and later may not
+function M.lock(path)
+  local file, raw = core.file_open(path)
+  if file then return file end
+  raw.retryable = raw.code == "locked" or nil
+  return nil, errors.from_raw(raw)
+end
+
 ---Opens the file before anything is asked for; it is locked from now on, so
 ---that a second run of the same script does not do all of it once more.
 ---@return garner.Error|nil kind "file"; code "locked": another run is writing it
 function Writer:open()
   if not self.force and exists(self.path) then return refuse(self.path) end
-  local file, raw = core.file_open(self.path)
-  if not file then return errors.from_raw(raw) end
+  local file, err = M.lock(self.path)
+  if not file then return err end
   self.file, self.text, self.size = file, {}, 0
   if self.format == "csv" then
     -- The spool needs no name: it is read back through this handle only.

@@ -11,9 +11,10 @@ local M = {}
 M.EXIT = { ok = 0, failed = 1, usage = 2, holes = 3, try_later = 75, interrupted = 130 }
 
 -- Kinds that another try, later, may cure by itself: always, or where the error says so (a
--- bad certificate is a `transport` error that stays).
+-- bad certificate is a `transport` error that stays, a locked file is not).
 local LATER = { not_ready = "always", throttled = "always", timeout = "always",
-  transport = "retryable", server = "retryable" }
+  transport = "retryable", server = "retryable",
+  file = "retryable" }
 
 --- Gives its arguments back, or raises the error: for scripts that rather stop.
 ---@param value any

@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE
 #include "../core/clock.h"
+#include "../core/digest.h"
 #include "../core/process.h"
 #include "../core/version.h"
 #include "json.h"
@@ -51,6 +52,27 @@ static int core_random(lua_State *L) {
   if (r->generation != gn_process_generation())
     seed(r);
   lua_pushnumber(L, gn_random_next(&r->random));
+  return 1;
+}
+
+/* The sha256 of a text, in hexadecimal digits. */
+static int core_sha256(lua_State *L) {
+  char hex[2 * GN_CHECK_SIZE + 1];
+  size_t len;
+  const char *text = luaL_checklstring(L, 1, &len);
+  struct gn_error err;
+  struct gn_sum sum;
+  struct gn_digest *d = gn_digest_new(GN_CHECK_SHA256, &err);
+  int status = d ? 0 : -1;
+  if (d)
+    status = gn_digest_update(d, text, len, &err);
+  if (status == 0)
+    status = gn_digest_final(d, &sum, &err);
+  gn_digest_free(d);
+  if (status != 0)
+    return gn_lua_fail(L, &err);
+  gn_sum_hex(&sum, hex, sizeof hex);
+  lua_pushstring(L, hex);
   return 1;
 }
 
@@ -123,7 +145,7 @@ int luaopen_garner_core(lua_State *L) {
   static const luaL_Reg functions[] = {
     {"now", core_now}, {"time", core_time}, {"isatty", core_isatty},
     {"pid", core_pid}, {"running", core_running},
-    {"create_private", core_create_private},
+    {"create_private", core_create_private}, {"sha256", core_sha256},
     {"versions", core_versions}, {NULL, NULL},
   };
   struct gn_error err;
