@@ -66,8 +66,10 @@ set(GARNER_LUA_FILES
   garner/api/answer.lua
   garner/api/arguments.lua
   garner/api/describe.lua
+  garner/api/jobs.lua
   garner/api/pace.lua
   garner/api/range.lua
+  garner/api/request.lua
   garner/api/verbs.lua
   garner/arguments.lua
   garner/auth.lua

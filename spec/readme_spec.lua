@@ -56,6 +56,13 @@ local function redirected(sim, scope)
     opts.base_url, opts.auth = scope.url, garner.auth.bearer(scope.token)
     return garner.client(opts)
   end
+  proxy.api = function(description)
+    local make = garner.api(description)
+    return function(opts)
+      opts.base_url, opts.token = sim.url, scope.token
+      return make(opts)
+    end
+  end
   proxy.main = function(fn)
     fn()
   end

@@ -92,12 +92,12 @@ end
 
 ---@return garner.api.answer
 function M.new()
-  return { rows = {}, warnings = {}, requests = 0 }
+  return { rows = {}, warnings = {}, requests = 0, bytes = 0 }
 end
 
 ---Adds one page to an answer.
 ---@param verb table
----@param answer table rows, warnings, absent
+---@param answer table rows, warnings, absent, body (the last page's), requests
 ---@param res garner.Response
 ---@param ctx table client, given, window, page
 ---@return table|nil body
@@ -116,7 +116,8 @@ function M.add(verb, answer, res, ctx)
   elseif not whole then
     return nil, endpoint.bad_shape(res, "the answer is JSON, but neither object nor list")
   end
-  answer.requests = answer.requests + 1
+  answer.requests, answer.body = answer.requests + 1, body
+  answer.bytes = answer.bytes + (res.size or 0)
   ctx.page = answer.requests
   add_warnings(verb, body, ctx, answer.warnings)
   if verb.rows.all then

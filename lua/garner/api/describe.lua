@@ -71,6 +71,7 @@ local VERB = {
   rows = options.table, warnings = text_or_function, not_ready = options.callable,
   errors = options.callable, lag = duration, retention = duration, rate = options.table,
   notes = texts_or_function, check = options.callable, raw = switch(options.text),
+  job = options.table,
 }
 
 local WINDOW = {
@@ -89,7 +90,19 @@ local ROWS = {
   each = options.callable, all = options.callable, time = text_or_function,
   key = texts_or_function, identity = options.callable, columns = texts_or_function,
   record = options.callable, records = options.callable, points = options.boolean,
-  sort = options.boolean,
+  sort = options.boolean, format = options.one_of { "csv", "jsonl", "json" },
+}
+
+-- How a job is made and watched: where the create's answer has its id, how it is asked about,
+-- what the answers say.
+local JOB = {
+  id = options.text, poll = options.table, status = options.text, uri = options.text,
+  error = options.text, states = options.table, recreate = options.any,
+}
+
+local POLL = {
+  get = options.text, post = options.text, query = options.text, body = options.text,
+  items = options.text, batch = options.integer(1), id = options.text, entry = options.callable,
 }
 
 local RATE = { per_second = options.positive, burst = options.positive, when = options.callable }
@@ -146,7 +159,49 @@ local function read_endpoint(verb, what)
     errors.misuse(what .. ": give one of get, post, or method and path")
   end
   verb.method = verb.method:upper()
+  if verb.job and verb.creates == nil then verb.creates = not verb.safe end
   if verb.safe == nil then verb.safe = verb.method == "GET" and not verb.creates end
+end
+
+-- One look: many ids in the body of a POST, or one in a GET's query or path.
+local function read_poll(poll, what)
+  need(poll, { poll.post and "body" or "get" }, what)
+  poll.method, poll.path = poll.post and "POST" or "GET", poll.post or poll.get
+  poll.id = poll.id or "id"
+  if poll.post then
+    need(poll, { "items" }, what)
+  elseif not poll.query then
+    poll.path_key = poll.path:match "{([%w_]+)}"
+    if not poll.path_key then
+      errors.misuse(what .. ": give query, the name of the id there, or a path with {id}")
+    end
+  end
+  return poll
+end
+
+local function read_job(verb, what)
+  local label = what .. ": job"
+  local rules = options.check(verb.job, JOB, label, "field")
+  need(rules, { "id", "poll", "status", "states", "uri" }, label)
+  rules.poll = read_poll(options.check(rules.poll, POLL, label .. ".poll", "field"),
+    label .. ".poll")
+  for status, state in pairs(rules.states) do
+    if state ~= "done" and state ~= "failed" and state ~= "running" then
+      errors.misuse(('%s: states.%s must be "done", "failed" or "running", got %s'):format(label,
+        tostring(status), options.show(state)))
+    end
+  end
+  if rules.recreate ~= nil then
+    local message
+    rules.recreate, message = require("garner.job").recreate_rule(rules.recreate)
+    if message then errors.misuse(("%s: recreate %s"):format(label, message)) end
+  end
+  for _, name in ipairs { "items", "pages", "warnings", "not_ready" } do
+    if verb[name] then
+      errors.misuse(("%s: %s is of no use where a job makes a file"):format(what, name))
+    end
+  end
+  verb.job = rules
 end
 
 local function read_window(verb, what)
@@ -198,6 +253,7 @@ local function read_verb(name, given, what)
   local verb = options.check(given, VERB, what, "field")
   read_endpoint(verb, what)
   verb.name = name
+  if verb.job then read_job(verb, what) end
   if verb.window then read_window(verb, what) end
   read_arguments(verb, what)
   verb.rows = options.check(verb.rows, ROWS, what .. ": rows", "field")
@@ -221,7 +277,7 @@ local function read_verb(name, given, what)
       if verb[field] then errors.misuse(("%s: %s needs a window"):format(what, field)) end
     end
   end
-  verb.raw = not off(verb.raw) and (verb.raw or "get_" .. name) or nil
+  verb.raw = not off(verb.raw) and (verb.raw or (verb.job and "create_" or "get_") .. name) or nil
   return verb
 end
 

@@ -1,4 +1,4 @@
--- A made-up fourth API, for describing one with a table: observations of weather stations,
+-- A made-up fourth API, for describing one with a table: readings of weather stations,
 -- page by page over at most 24 hours, and exports of any range as a file that takes a while.
 -- It is nobody's real API; what it checks is what such a server would.
 local clock = require "sim.clock"
@@ -24,8 +24,8 @@ local function value_of(station, metric, at)
   return ("%.1f"):format(seed.fraction(seed.from(station .. metric), at / STEP) * 30)
 end
 
--- Observations with from <= time < to, a value of every metric each ten minutes.
-local function observations(station, metrics, from, to)
+-- Readings with from <= time < to, a value of every metric each ten minutes.
+local function readings(station, metrics, from, to)
   local out = {}
   for at = math.ceil(from / STEP) * STEP, math.min(to, clock.now()) - 1, STEP do
     for _, metric in ipairs(metrics) do
@@ -49,9 +49,9 @@ local function metrics_of(req)
   for _, pair in ipairs(req.args) do
     if pair[1] == "metric" then
       local known = false
-      for _, name in ipairs(METRICS) do known = known or pair[2] == name:upper() end
+      for _, name in ipairs(METRICS) do known = known or pair[2] == "METRIC_" .. name:upper() end
       if not known then return nil, "unknown metric " .. pair[2] end
-      out[#out + 1] = pair[2]:lower()
+      out[#out + 1] = pair[2]:sub(8):lower()
     end
   end
   return out[1] and out or METRICS
@@ -64,17 +64,17 @@ local function list(req, _, station)
   if not metrics then return refuse(400, "bad_metric", why) end
   local limit = req:integer("limit", MAX_LIMIT)
   if limit < 1 or limit > MAX_LIMIT then return refuse(400, "bad_limit", "limit: 1 to 100") end
-  local all, page = observations(station, metrics, from, to), json.array()
+  local all, page = readings(station, metrics, from, to), json.array()
   local first = tonumber((req:arg("cursor") or "c0"):match("^c(%d+)$"))
   if not first then return refuse(400, "bad_cursor", "unknown cursor") end
   for position = first + 1, math.min(first + limit, #all) do page[#page + 1] = all[position] end
-  return http.json(200, { data = { observations = page }, complete = to <= clock.now() - SETTLED,
+  return http.json(200, { data = { readings = page }, complete = to <= clock.now() - SETTLED,
     cursor = first + limit < #all and "c" .. first + limit or json.null })
 end
 
 local function csv_of(export)
   local lines = { "at,station,metric,value" }
-  for _, each in ipairs(observations(export.station, METRICS, export.from, export.to)) do
+  for _, each in ipairs(readings(export.station, METRICS, export.from, export.to)) do
     lines[#lines + 1] = ("%s,%s,%s,%s"):format(each.at, each.station, each.metric, each.value)
   end
   return table.concat(lines, "\n") .. "\n"
@@ -109,7 +109,7 @@ local function detail(req, scope, id)
 end
 
 local routes = {
-  { "GET", "^/weather/v1/stations/([^/]+)/observations$", list },
+  { "GET", "^/weather/v1/stations/([^/]+)/readings$", list },
   { "POST", "^/weather/v1/exports$", create },
   { "GET", "^/weather/v1/exports/([^/]+)$", detail },
 }
