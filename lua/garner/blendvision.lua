@@ -11,13 +11,12 @@ local endpoint = require "garner.endpoint"
 local errors = require "garner.errors"
 local job = require "garner.job"
 local metrics = require "garner.blendvision.metrics"
+local new_api = require("garner.api").new
 local options = require "garner.options"
 local pull = require "garner.pull"
 local reports = require "garner.blendvision.reports"
 local tasks = require "garner.tasks"
-local time = require "garner.time"
 local vendor = require "garner.vendor"
-local window = require "garner.window"
 
 local M = {}
 
@@ -28,6 +27,8 @@ M.LOGIN_PATH = "/bv/account/v1/accounts/login"
 M.BATCH = 100
 
 ---@class garner.blendvision: garner.Client
+---@field live_metrics fun(self, given: table): garner.pull
+---@field get_live_metrics fun(self, given: table): table|nil, garner.Error|nil
 local BlendVision = {}
 
 local CALL = vendor.rules(endpoint.CALL_OPTIONS, { org_id = options.text })
@@ -61,32 +62,6 @@ local function logs_in(given)
   return given.login_token ~= nil or given.email ~= nil
 end
 
----A client of BlendVision One. Without arguments the credential comes from
----BLENDVISION_TOKEN and BLENDVISION_ORG_ID.
----@param given? table token (API token of the console), or email and password (it logs in, and
----  again when that token has ended), or login_token (a token from a login: text, function, { file
----  = }, { env = }); org_id (required with an API token: sent as x-bv-org-id), base_url, zone (for
----  times that carry none, default UTC), concurrency, deprecated_fields (also send the fields that
----  the reference calls deprecated; off), and event_id_field ("id"), type_field ("type"),
----  dimensions_field ("dimensions"): names that the reference's text lost; failed_status (more of
----  the server's statuses that mean "failed"); and every option of garner.client
----@return garner.blendvision
-function M.new(given)
-  return vendor.new(BlendVision, given, {
-    name = "blendvision", base_url = M.BASE_URL, auth = auth.bearer,
-    token_env = { "BLENDVISION_TOKEN" },
-    headers = { ["x-bv-org-id"] = { option = "org_id", env = "BLENDVISION_ORG_ID",
-      what = "the organization id, which BlendVision requires with an API token",
-      optional = logs_in } },
-    credentials = credentials,
-    options = {
-      zone = options.text, deprecated_fields = options.boolean,
-      event_id_field = options.text, type_field = options.text, dimensions_field = options.text,
-      failed_status = FAILED,
-    },
-  })
-end
-
 -- The one header of an organization that is not the client's own.
 local function org_headers(given)
   return given.org_id and { ["x-bv-org-id"] = given.org_id } or nil
@@ -94,71 +69,31 @@ end
 
 -- Live metrics ----------------------------------------------------------------
 
-local function types_rule(value)
-  return metrics.TYPES:list(value)
-end
-
-local LIVE = vendor.rules(pull.RULES, CALL, { live_id = arguments.id, types = types_rule })
-
-local function range_of(self, given, what, kind)
-  local range, message = time.range(given, { kind = kind, zone = self.settings.zone })
-  if not range then errors.misuse(what .. ": " .. message) end
-  return range
-end
-
 ---Live metrics of one live over any range, asked for in windows of at most 8
----hours ("the time range cannot be over 8 hours"), each point once.
+---hours ("the time range cannot be over 8 hours"), each point once: rows, each,
+---collect, series, save, plan, coverage, absent, ... of a pull.
 ---Rows: time (the server's text), epoch, type (network_in, frame_rate,
 ---concurrent_user), dimension (nil is not ""), value (the server's exact
 ---text), number, unit (Mbps, fps, users), raw.
----@param given table live_id (or id), from and to, or date; zone; types (default: all);
----  concurrency, on_not_ready, lag, progress, on_progress, org_id, timeout (of a request), headers
----@return garner.pull rows, each, collect, series, save, plan, coverage, absent, ...
-function BlendVision:live_metrics(given)
-  given = options.alias(given, "id", "live_id", "live_metrics")
-  given = options.check(given, LIVE, "live_metrics")
-  if not given.live_id then errors.misuse "live_metrics: live_id is required" end
-  local range = range_of(self, given, "live_metrics", "instant")
-  local windows, message = window.plan(range, { max = metrics.MAX_WINDOW, edges = metrics.EDGES })
-  if not windows then errors.misuse("live_metrics: " .. message) end
-  for _, each in ipairs(windows) do
-    each.from_text = time.format(each.from, range.zone)
-    each.to_text = time.format(each.to, range.zone)
-  end
-  local ask = { id = given.live_id, types = given.types or {}, org_headers = org_headers(given) }
-  return vendor.pull(self, given, "live_metrics", {
-    name = ("live metrics of %q"):format(given.live_id), windows = windows, from = range.from,
-    to = range.to, from_text = range.from_text, to_text = range.to_text,
-    zone_name = range.zone.name, edges = metrics.EDGES,
-    time = function(row) return row.epoch end, key = metrics.key,
-    identity = function(row) return tostring(row.value) end,
-    columns = metrics.COLUMNS, record = metrics.record, points = true,
-    fetch = function(each, budget)
-      return metrics.fetch(self, ask, time.format(each.send_from), time.format(each.send_to),
-        given, budget)
-    end,
-  })
-end
-
-local GET_LIVE = vendor.rules(CALL, { live_id = arguments.id, types = types_rule,
-  from = options.any, to = options.any, date = options.any, zone = options.text })
-
----One request for live metrics, of exactly the range given: the server
----refuses one of more than 8 hours. Both ends belong to it.
----@param given table live_id (or id), from and to, or date; zone, types, org_id, timeout, headers
----@return { rows: table[], absent: string[], raw: table }|nil
----@return garner.Error|nil
-function BlendVision:get_live_metrics(given)
-  given = options.alias(given, "id", "live_id", "get_live_metrics")
-  given = options.check(given, GET_LIVE, "get_live_metrics")
-  if not given.live_id then errors.misuse "get_live_metrics: live_id is required" end
-  local range = range_of(self, given, "get_live_metrics", "instant")
-  local ask = { id = given.live_id, types = given.types or {}, org_headers = org_headers(given) }
-  local body, err = metrics.get(self, ask, time.format(range.from), time.format(range.to), given)
-  if not body then return nil, err end
-  local rows, absent = metrics.rows(body, ask.types)
-  return { rows = rows, absent = absent, raw = body }
-end
+---Options: live_id (or id), from and to, or date; zone; types (default: all);
+---org_id, timeout (of a request), headers; and those of every pull.
+---get_live_metrics is one request of exactly the range given, of which both
+---ends belong to it: the server refuses one of more than 8 hours. It gives
+---{ rows, absent, raw }.
+BlendVision.live_metrics = {
+  get = "/bv/cms/v1/lives/{live_id}/metrics",
+  title = function(given) return ("live metrics of %q"):format(given.live_id) end,
+  what = function(given) return ("live %q"):format(given.live_id) end,
+  arguments = {
+    live_id = { "id", alias = "id" }, types = { enum = metrics.TYPES, list = true },
+    org_id = { "text", header = "x-bv-org-id" },
+  },
+  window = { from = "start_time", to = "end_time", max = metrics.MAX_WINDOW,
+    edges = metrics.EDGES },
+  items = "metrics",
+  rows = { all = metrics.rows, time = "epoch", key = metrics.key, identity = metrics.identity,
+    columns = metrics.COLUMNS, record = metrics.record, points = true },
+}
 
 -- Reports ---------------------------------------------------------------------
 
@@ -465,5 +400,30 @@ function BlendVision:batch_get(list, given)
   -- The job gives the reports what they need to be downloaded.
   return job.new(self, api, out, { creates = 0, quiet = true }).reports
 end
+
+---A client of BlendVision One. Without arguments the credential comes from
+---BLENDVISION_TOKEN and BLENDVISION_ORG_ID.
+---Options: token (API token of the console), or email and password (it logs in, and
+---  again when that token has ended), or login_token (a token from a login: text, function, { file
+---  = }, { env = }); org_id (required with an API token: sent as x-bv-org-id), base_url, zone (for
+---  times that carry none, default UTC), concurrency, deprecated_fields (also send the fields that
+---  the reference calls deprecated; off), and event_id_field ("id"), type_field ("type"),
+---  dimensions_field ("dimensions"): names that the reference's text lost; failed_status (more of
+---  the server's statuses that mean "failed"); and every option of garner.client
+---@type fun(given: table|nil): garner.blendvision
+M.new = new_api {
+  name = "blendvision", base_url = M.BASE_URL, auth = auth.bearer,
+  token_env = { "BLENDVISION_TOKEN" },
+  headers = { ["x-bv-org-id"] = { option = "org_id", env = "BLENDVISION_ORG_ID",
+    what = "the organization id, which BlendVision requires with an API token",
+    optional = logs_in } },
+  credentials = credentials,
+  options = {
+    zone = options.text, deprecated_fields = options.boolean,
+    event_id_field = options.text, type_field = options.text, dimensions_field = options.text,
+    failed_status = FAILED,
+  },
+  verbs = BlendVision,
+}
 
 return M

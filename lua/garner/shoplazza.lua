@@ -11,6 +11,7 @@ local endpoint = require "garner.endpoint"
 local errors = require "garner.errors"
 local events = require "garner.shoplazza.events"
 local job = require "garner.job"
+local new_api = require("garner.api").new
 local options = require "garner.options"
 local pull = require "garner.pull"
 local query = require "garner.shoplazza.tasks"
@@ -81,40 +82,19 @@ function credentials.make(given, opts)
   }
 end
 
----A client of one Shoplazza shop. Without arguments shop and credential come
----from SHOPLAZZA_SHOP and SHOPLAZZA_TOKEN.
----@param given? table shop (its name, or its host), token (with the scope read_data; sent as
----  access-token), or refresh_token, client_id, client_secret and on_token = function({
----  refresh_token, access_token, expires_at }) that stores the new refresh token (each is good for
----  one use; token is then the access token that there is already); api_version ("2022-01"),
----  base_url (instead of the shop's host), zone (to convert times that carry an offset; naive
----  times are sent as they are), failed_status (the numbers that mean "failed", which nobody
----  documented: { 3 }), concurrency; and every option of garner.client
----@return garner.shoplazza
-function M.new(given)
-  if given ~= nil and type(given) ~= "table" then
-    errors.misuse("garner.shoplazza: options must be a table, got " .. options.show(given))
-  end
-  local copy = {}
-  for name, value in pairs(given or {}) do copy[name] = value end
-  if copy.shop == nil then copy.shop = os.getenv "SHOPLAZZA_SHOP" end
-  local base
-  if copy.shop ~= nil then
-    local message
-    base, message = host_of(copy.shop)
+-- The shop's own host, unless base_url says where.
+local function base_of(settings)
+  local shop = settings.shop
+  if shop == nil then shop = os.getenv "SHOPLAZZA_SHOP" end
+  if shop ~= nil then
+    local base, message = host_of(shop)
     if not base then errors.misuse("garner.shoplazza: shop " .. message) end
-  elseif copy.base_url == nil then
+    return settings.base_url or base
+  elseif settings.base_url == nil then
     errors.misuse("garner.shoplazza: no shop: set the option shop or the environment variable "
       .. "SHOPLAZZA_SHOP" .. auth.env_hint "SHOPLAZZA_SHOP")
   end
-  return vendor.new(Shoplazza, copy, {
-    name = "shoplazza", base_url = base, token_env = { "SHOPLAZZA_TOKEN" },
-    auth = function(token) return auth.header("access-token", token) end,
-    scope = query.SCOPE, rate = query.RATE, burst = query.BURST,
-    options = { shop = options.text, api_version = version_rule, zone = options.text,
-      failed_status = FAILED },
-    credentials = credentials,
-  })
+  return settings.base_url
 end
 
 ---The path of an endpoint in this client's API version.
@@ -462,5 +442,25 @@ function Shoplazza:events(given)
   }
   return vendor.pull(self, given, "events", source)
 end
+
+---A client of one Shoplazza shop. Without arguments shop and credential come
+---from SHOPLAZZA_SHOP and SHOPLAZZA_TOKEN.
+---Options: shop (its name, or its host), token (with the scope read_data; sent as
+---  access-token), or refresh_token, client_id, client_secret and on_token = function({
+---  refresh_token, access_token, expires_at }) that stores the new refresh token (each is good for
+---  one use; token is then the access token that there is already); api_version ("2022-01"),
+---  base_url (instead of the shop's host), zone (to convert times that carry an offset; naive
+---  times are sent as they are), failed_status (the numbers that mean "failed", which nobody
+---  documented: { 3 }), concurrency; and every option of garner.client
+---@type fun(given: table|nil): garner.shoplazza
+M.new = new_api {
+  name = "shoplazza", base_url = base_of, token_env = { "SHOPLAZZA_TOKEN" },
+  auth = function(token) return auth.header("access-token", token) end,
+  scope = query.SCOPE, rate = query.RATE, burst = query.BURST,
+  options = { shop = options.any, api_version = version_rule, zone = options.text,
+    failed_status = FAILED },
+  credentials = credentials,
+  verbs = Shoplazza,
+}
 
 return M

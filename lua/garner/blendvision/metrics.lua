@@ -1,10 +1,9 @@
--- Owns what BlendVision's live metrics mean: the request of one window, and
--- the rows made of an answer. Facts: "Get live metrics" (BlendVision One API
+-- Owns what BlendVision's live metrics mean: the rows made of an
+-- answer. Facts: "Get live metrics" (BlendVision One API
 -- reference) and its schema of google.type.Decimal. It must not plan windows
 -- or wait.
 
 local decimal = require "garner.decimal"
-local endpoint = require "garner.endpoint"
 local enums = require "garner.enums"
 local json = require "garner.json"
 local time = require "garner.time"
@@ -21,35 +20,6 @@ M.UNITS = { network_in = "Mbps", frame_rate = "fps", concurrent_user = "users" }
 -- be returned ("earliest", "latest").
 M.MAX_WINDOW = 8 * 3600
 M.EDGES = "[]"
-
-M.ENDPOINT = {
-  method = "GET", path = "/bv/cms/v1/lives/{id}/metrics", operation = "live_metrics",
-}
-
----Asks for one window.
----@param client garner.Client
----@param ask { id: string, types: string[], org_headers: table|nil }
----@param from_text string RFC 3339
----@param to_text string RFC 3339
----@param call? table
----@return table|nil body
----@return garner.Error|nil
----@return garner.Response|nil
-function M.get(client, ask, from_text, to_text, call)
-  local body, err, response = endpoint.json(client, M.ENDPOINT, {
-    params = { id = ask.id },
-    query = {
-      start_time = from_text, end_time = to_text,
-      types = ask.types[1] and ask.types or nil,
-    },
-    headers = ask.org_headers,
-    what = ("live %q"):format(ask.id),
-  }, call)
-  if not body then return nil, err, response end
-  local found
-  found, err = endpoint.list(body, "metrics", response)
-  return found and body, err, response
-end
 
 local function present(value)
   if value ~= json.null then return value end
@@ -119,10 +89,11 @@ end
 ---The rows of one answer, in time order, and the asked-for types that it
 ---lacks altogether.
 ---@param body table
----@param types string[] asked for, in the API's spelling; empty for all
+---@param ctx { given: { types: string[]|nil } } what was asked for, in the API's spelling
 ---@return table[] rows
 ---@return string[] absent friendly names
-function M.rows(body, types)
+function M.rows(body, ctx)
+  local types = ctx.given.types or {}
   local rows, place, seen, instants = {}, {}, {}, {}
   for _, metric in ipairs(list(body.metrics)) do
     if type(metric) == "table" then
@@ -154,22 +125,11 @@ function M.key(row)
   return keys[row]
 end
 
----One window of a pull.
----@param client garner.Client
----@param ask table
----@param from_text string
----@param to_text string
----@param call table
----@param budget garner.pull.budget
----@return table|nil answer
----@return garner.Error|nil
-function M.fetch(client, ask, from_text, to_text, call, budget)
-  local allowed, refused = budget:spend(1)
-  if not allowed then return nil, refused end
-  local body, err, response = M.get(client, ask, from_text, to_text, call)
-  if not body then return nil, err end
-  local rows, absent = M.rows(body, ask.types)
-  return { rows = rows, absent = absent, bytes = response.size }
+---Text that is equal for points of one key that have the same value.
+---@param row table
+---@return string
+function M.identity(row)
+  return tostring(row.value)
 end
 
 M.COLUMNS = { "time", "type", "dimension", "value", "unit" }
