@@ -471,7 +471,8 @@ void gn_attempt_outcome(struct gn_attempt *a, CURLcode rc,
   o->sent = was_sent(a, rc);
   if (a->easy)
     curl_easy_getinfo(a->easy, CURLINFO_HTTP_CONNECTCODE, &connect_code);
-  o->proxy_refused = rc != CURLE_OK && connect_code >= 300;
+  o->proxy_refused = rc != CURLE_OK ? connect_code >= 300
+                                    : a->uses_proxy && o->status == 407;
   value = o->status >= 300
               ? gn_headers_find(a->headers, "Retry-After", &len) : NULL;
   if (value)

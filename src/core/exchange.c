@@ -380,7 +380,9 @@ static int follow(struct gn_exchange *x, struct gn_error *err) {
 static void describe(const struct gn_exchange *x, const struct gn_outcome *o,
                      const char *text, struct gn_error *e) {
   if (o->curl_code == 0)
-    snprintf(e->message, sizeof e->message, "HTTP status %ld", o->status);
+    snprintf(e->message, sizeof e->message, "%sHTTP status %ld",
+             o->proxy_refused ? "the proxy refused the request: " : "",
+             o->status);
   else if (o->blocked)
     snprintf(e->message, sizeof e->message,
              "a URL from the server leads to a private address");

@@ -181,6 +181,9 @@ void gn_retry_judge(const struct gn_outcome *o, bool safe,
     return;
   if (o->curl_code != 0) {
     judge_curl(o, safe, v);
+  } else if (o->proxy_refused) {
+    v->kind = GN_TRANSPORT;
+    snprintf(v->code, sizeof v->code, "proxy");
   } else {
     snprintf(v->code, sizeof v->code, "%ld", o->status);
     judge_status(o, safe, v);

@@ -24,7 +24,7 @@ struct gn_outcome {
   int curl_code;       /* CURLcode; 0: a complete response */
   bool sent;           /* false only if surely no byte of the request left */
   bool blocked;        /* the address policy refused the connection */
-  bool proxy_refused;  /* a proxy answered CONNECT with an error */
+  bool proxy_refused;  /* a proxy answered, with an error of its own */
   long status;         /* HTTP status, 0 if there was none */
   double retry_after;  /* seconds the server asked for, below 0: nothing */
   int rpc_code;        /* google.rpc.Code of the body, 0: none */
