@@ -74,7 +74,7 @@ local cases = {
     retryable = true, answer = { status = 429, headers = { "Retry-After: 30" } },
     options = { timeout = 20 }, also = function(outcome)
       assert.equal(30, outcome.err.retry_after)
-      assert.equal("the deadline would pass", outcome.err.attempts[1].why)
+      assert.truthy(outcome.err.attempts[1].why:find "deadline")
     end },
   { "80 400", answer = { status = 400 }, kind = "invalid", code = "400", requests = 1 },
   { "80 404", answer = { status = 404 }, kind = "not_found", code = "404", requests = 1 },
@@ -302,7 +302,7 @@ describe("a connection", function()
     assert.is_true(core.now() - started < 15)
     local _, err = api:get "/dead"
     assert.equal(1, #err.attempts)
-    assert.equal("retry budget used up", err.attempts[1].why)
+    assert.truthy(err.attempts[1].why:find "retry budget")
   end)
 
   it("76 budgets are each client's own", function()

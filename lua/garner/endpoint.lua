@@ -91,7 +91,7 @@ end
 function M.list(body, name, response)
   local value = body[name]
   if value == nil or value == json.null then
-    local said = failure.read(response.body or "").messages
+    local said = failure.read(response.body or "", nil, errors.hider(response._context)).messages
     if not said[1] then return {} end
     return nil, M.bad_shape(response, ("the answer has no %s: %s"):format(name,
       table.concat(said, "; ")))

@@ -123,6 +123,33 @@ function M.redact(text, secrets)
   return text
 end
 
+--- A function that hides the secrets of a request's context in a text.
+---@param context table
+---@return fun(text: string): string
+function M.hider(context)
+  local secrets = context.secrets and context.secrets() or nil
+  return function(text)
+    return M.redact(text, secrets)
+  end
+end
+
+--- The beginning of a text, secrets hidden, the one that the end cuts through too.
+---@param text string
+---@param limit integer bytes
+---@param secrets table|nil
+---@return string
+function M.excerpt(text, limit, secrets)
+  local longest = 0
+  for _, secret in ipairs(secrets or {}) do
+    longest = type(secret) == "string" and math.max(longest, 2 * #secret) or longest
+  end
+  local piece = M.redact(text:sub(1, limit + longest), secrets)
+  if #text > limit + longest then
+    piece = piece:sub(1, #piece - longest)
+  end
+  return piece:sub(1, limit)
+end
+
 local function redact_deep(value, secrets, depth)
   if type(value) == "string" then
     return M.redact(value, secrets)
@@ -326,7 +353,8 @@ local function finish(fields, context, result)
   fields.service, fields.operation = context.service, context.operation
   fields.method = context.method
   fields.cause = M.is(context.cause) and context.cause or nil
-  for _, name in ipairs { "message", "body", "url", "request_id", "operation", "code", "reason" } do
+  for _, name in ipairs { "message", "body", "url", "request_id", "operation", "code", "reason",
+    "domain" } do
     if type(fields[name]) == "string" then
       fields[name] = M.redact(fields[name], secrets)
     end
@@ -386,7 +414,8 @@ function M.from_result(result, context)
   local secrets = context.secrets and context.secrets() or nil
   local body = result:body() or ""
   local failed = status >= 400
-  local info = failure.read(failed and body or "", result:header("content-type"))
+  local info = failure.read(failed and body or "", result:header("content-type"),
+    M.hider(context))
   local kind = raw and raw.kind or failure.classify(status, info)
   if failed and REFINED[kind] then
     kind = failure.classify(status, info)
@@ -409,7 +438,7 @@ function M.from_result(result, context)
       return result:header(name)
     end) or info.request_id,
     headers = safe_headers(result:headers(), secrets),
-    body = body:sub(1, M.BODY_LIMIT),
+    body = M.excerpt(body, M.BODY_LIMIT, secrets),
     retryable = retryable(kind, status, raw),
     retry_after = raw and raw.retry_after or info.retry_after,
     attempts = result:attempts(),
@@ -424,8 +453,10 @@ end
 ---@return garner.Error
 function M.from_response(response, fields)
   fields.status, fields.request_id, fields.url = response.status, response.request_id, response.url
-  fields.attempts, fields.body = response.attempts, response.body:sub(1, M.BODY_LIMIT)
-  return finish(fields, response._context, response._result)
+  local context = response._context
+  fields.attempts = response.attempts
+  fields.body = M.excerpt(response.body, M.BODY_LIMIT, context.secrets and context.secrets())
+  return finish(fields, context, response._result)
 end
 
 return M

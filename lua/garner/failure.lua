@@ -66,7 +66,8 @@ local function add_message(info, text)
   if not is_text(text) then
     return
   end
-  text = one_line(text, TEXT_LIMIT)
+  -- Hidden before it is cut: half a secret would not be known for one.
+  text = one_line(info.hide(text), TEXT_LIMIT)
   for _, seen in ipairs(info.messages) do
     if seen == text then
       return
@@ -188,7 +189,7 @@ local function read_html(info, body)
   info.html = true
   local title = body:match("<[Tt][Ii][Tt][Ll][Ee][^>]*>(.-)</[Tt][Ii][Tt][Ll][Ee]%s*>")
   if title and title:find("%S") then
-    info.title = one_line(title, 200)
+    info.title = one_line(info.hide(title), 200)
   end
 end
 
@@ -212,9 +213,10 @@ end
 --- texts, XML of an object store, plain text, HTML, nothing.
 ---@param body string
 ---@param content_type string|nil
+---@param hide (fun(text: string): string)|nil takes secrets out of a text
 ---@return table info messages, rpc_code, code, reason, domain, metadata, details, title
-function M.read(body, content_type)
-  local info = { messages = {} }
+function M.read(body, content_type, hide)
+  local info = { messages = {}, hide = hide or tostring }
   if not body:find("%S") then
     info.empty = true
     return info

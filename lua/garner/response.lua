@@ -115,7 +115,7 @@ local lazy = {
 
 local function excerpt(res, context)
   local secrets = context.secrets and context.secrets()
-  return errors.one_line(errors.redact(res.body:sub(1, 200), secrets), 200)
+  return errors.one_line(errors.excerpt(res.body, 200, secrets), 200)
 end
 
 local function not_json(res, context, why)
