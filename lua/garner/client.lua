@@ -300,6 +300,7 @@ function Client:close()
     errors.misuse("garner: client:close: call it with a colon, on a client")
   end
   state.close()
+  state.finish()
 end
 Client.__close = Client.close
 

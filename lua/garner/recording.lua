@@ -119,8 +119,9 @@ end
 
 --- Starts a recording: the file is made new, for its owner's eyes only.
 ---@param path string
+---@param owned boolean|nil its only client closes it
 ---@return garner.Recording
-function M.record(path)
+function M.record(path, owned)
   if type(path) ~= "string" or path == "" then
     errors.misuse("garner.record: give the path of a file")
   end
@@ -130,7 +131,8 @@ function M.record(path)
     errors.misuse("garner.record: cannot write " .. tostring(why or path))
   end
   local self = setmetatable({}, Recording)
-  hidden[self] = { file = file, path = path, marks = {}, count = 0, started = core.now(),
+  hidden[self] = { file = file, path = path, owned = owned == true, marks = {}, count = 0,
+    started = core.now(),
     guard = compat.finalizer(function()
       pcall(file.close, file)
     end) }
@@ -141,6 +143,11 @@ end
 --- Whether a value came from `record`.
 function M.is(value)
   return hidden[value] ~= nil
+end
+
+--- Whether the client that has it made it, from a path.
+function M.is_owned(value)
+  return hidden[value].owned
 end
 
 -- The same secret gets the same name everywhere in a recording, so that a signed URL

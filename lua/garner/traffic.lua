@@ -21,7 +21,7 @@ local function file_option(module, name)
     if module.is(value) then
       return value
     elseif type(value) == "string" and value ~= "" then
-      return module[name](value)
+      return module[name](value, true)
     end
     return nil, "must be garner." .. name .. "(file), or the path of the file"
   end
@@ -225,6 +225,11 @@ function M.attach(state, opts, wire)
       if not engine:is_closed() then
         engine:supply(request.serial, found)
       end
+    end
+  end
+  state.finish = function()
+    if opts.record and recording.is_owned(opts.record) then
+      opts.record:close()
     end
   end
   if opts.record then
