@@ -211,6 +211,8 @@ describe("a secret", function()
     assert.is_true(#all >= 2)
     all[#all + 1], all[#all + 2] = scope.token, "s3cr3t"
     no_secret(output, all, "the output")
+    assert.truthy(output:find('checkpoint\t{', 1, true), output)
+    assert.truthy(output:find("resume\tok", 1, true), output)
     assert.truthy(output:find("wait\tok", 1, true), output)
     assert.truthy(output:find("download\tok", 1, true), output)
   end)
