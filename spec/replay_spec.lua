@@ -257,6 +257,49 @@ describe("a recording", function()
     os.remove(file)
   end)
 
+  -- A day's work of each vendor; gives what it found.
+  local function pulls(scope, opts)
+    local found = {}
+    local function open(name, more)
+      for key, value in pairs(opts) do more[key] = value end
+      more.base_url, more.retry = sim.url, { backoff = 0.001 }
+      return garner[name](more)
+    end
+    local bv = open("blendvision", { org_id = "sim-org" })
+    found.metrics = assert(bv:live_metrics { live_id = "live-1", from = "2026-11-18",
+      to = "2026-11-18" }:collect())
+    local job = assert(bv:create_report { event_id = "event-1", type = "live",
+      dimensions = { "watch_time", "poll_votes" } })
+    local reports = assert(job:wait { first = 0.01, cap = 0.01 })
+    local file = os.tmpname()
+    assert(reports[1]:download(file))
+    found.report = read(file)
+    local google = open("google_reports", {})
+    found.entities = assert(google:entity_usage { entity = "all", date = "2026-11-18",
+      page_size = 1000 }:collect())
+    local shop = open("shoplazza", { shop = "sim" })
+    found.events = assert(shop:events { event = "add_to_cart", date = "2026-11-18",
+      wait = { first = 0.02, cap = 0.02 } }:collect())
+    os.remove(file)
+    for _, each in ipairs { bv, google, shop } do each:close() end
+    return found, scope:count "."
+  end
+
+  it("plays whole pulls and jobs of the three vendors", function()
+    local scope = sim:scope()
+    scope:settings { polls_until_ready = 1, entities = 1200 }
+    local recording = garner.record(path)
+    local first, count = pulls(scope, { token = scope.token, record = recording })
+    recording:close()
+    assert.is_true(#first.metrics > 0 and #first.entities == 1200 and #first.events > 0)
+    local again, asked = pulls(scope, { replay = path })
+    assert.equal(count, asked)
+    assert.equal(json.encode(first.metrics), json.encode(again.metrics))
+    assert.equal(json.encode(first.events), json.encode(again.events))
+    assert.equal(#first.entities, #again.entities)
+    assert.equal(first.report, again.report)
+  end)
+
   it("keeps bytes that are no text", function()
     local bytes = "\0\1\255\254 and so on \128"
     local api = offline(function() return { body = bytes } end, { record = path })
