@@ -21,11 +21,14 @@ set(GARNER_CORE_SOURCES
   src/core/json_pick.c
   src/core/jwt.c
   src/core/limiter.c
+  src/core/link.c
   src/core/mailbox.c
+  src/core/next_page.c
   src/core/oauth.c
   src/core/oauth_fetch.c
   src/core/oauth_grant.c
   src/core/mark.c
+  src/core/pace.c
   src/core/pager.c
   src/core/policy.c
   src/core/poll_round.c
@@ -33,6 +36,7 @@ set(GARNER_CORE_SOURCES
   src/core/poller.c
   src/core/process.c
   src/core/relay.c
+  src/core/quota.c
   src/core/request.c
   src/core/retry.c
   src/core/sink.c
@@ -80,6 +84,7 @@ set(GARNER_LUA_FILES
   garner/chunks.lua
   garner/checkpoint.lua
   garner/client.lua
+  garner/client_rules.lua
   garner/compat.lua
   garner/coverage.lua
   garner/csv.lua
@@ -108,6 +113,7 @@ set(GARNER_LUA_FILES
   garner/json_list.lua
   garner/jsonl.lua
   garner/log.lua
+  garner/next_page.lua
   garner/oauth.lua
   garner/options.lua
   garner/pages.lua

@@ -17,6 +17,7 @@ local function result(fields)
       end
     end,
     attempts = function() return fields.attempts or { { status = fields.status } } end,
+    elapsed = function() return fields.elapsed end,
     url = function() return fields.url or "https://api.example.com/v1/things" end,
   }
 end
@@ -159,9 +160,15 @@ describe("error bodies", function()
       { error = { kind = "server", message = "x", retry_after = 7 } }).retry_after)
   end)
 
-  it("believes the status where the body disagrees", function()
-    assert.equal("server", from(500, '{"code":3,"message":"x"}').kind)
-    assert.equal("not_found", from(404, '{"code":3,"message":"x"}').kind)
+  it("believes a google.rpc code before the status, and any other code not at all", function()
+    assert.equal("invalid", from(500, '{"code":3,"message":"x"}').kind)
+    assert.equal("invalid", from(404, '{"code":3,"message":"x"}').kind)
+    assert.equal("server", from(408, '{"code":4,"message":"x"}').kind)
+    assert.equal("invalid", from(412, '{"code":9,"message":"x"}').kind)
+    assert.equal("server", from(500, '{"code":2,"message":"x"}').kind)
+    assert.equal("not_found", from(404, '{"code":"Odd","message":"x"}').kind)
+    assert.equal("forbidden", from(403, '{"code":7,"message":"unauthorized for x"}').kind)
+    assert.equal("timeout", from(408, "").kind)
     assert.equal("throttled", failure.classify(429, { messages = {} }))
   end)
 end)
@@ -184,7 +191,7 @@ describe("the core's own verdict", function()
     assert.equal("connect", err.code)
     assert.equal(2, #err.attempts)
     assert.is_nil(err.status)
-    assert.truthy(tostring(err):find("2 attempts", 1, true))
+    assert.truthy(tostring(err):find("after 2 attempts", 1, true))
   end)
 end)
 
@@ -195,6 +202,24 @@ describe("an error object", function()
     }, { headers = { { "X-Request-Id", "r-7" } }, url = "https://h/bv/lives/x?start_time=1" })
     assert.equal('blendvision live_metrics: GET https://h/bv/lives/x: live "x": no live '
       .. "(not_found, HTTP 404, NOT_FOUND, request id r-7)", tostring(err))
+  end)
+
+  it("says how often it was tried, for how long, and why no more", function()
+    local function said(attempts, elapsed)
+      return tostring(errors.new { kind = "throttled", message = "m", attempts = attempts,
+        elapsed = elapsed })
+    end
+    local sent = { status = 429, code = "429", waited = 0.4, elapsed = 0.1, why = "throttled" }
+    local rate = { waited = 0.2, why = "rate" }
+    local last = { status = 429, code = "429", waited = 0, elapsed = 0.1, why = "deadline" }
+    assert.equal("m (throttled)", said({ rate }, 1))
+    assert.equal("m (throttled, after 2 attempts in 3.2 s, not sent again: deadline)",
+      said({ rate, sent, rate, last }, 3.21))
+    assert.equal("m (throttled, not sent again: deadline)", said({ last }, 1))
+    last.why = "attempts used up"
+    assert.equal("m (throttled, after 3 attempts in 3.0 s)", said({ sent, sent, last }, 3))
+    last.why = "final"
+    assert.equal("m (throttled)", said({ last }, 1))
   end)
 
   it("has headers without case, and no cookie in them", function()

@@ -2,6 +2,7 @@
 -- verbs that send one request. Must not: know any API; vendors build on it.
 
 local auth = require "garner.auth"
+local client_rules = require "garner.client_rules"
 local compat = require "garner.compat"
 local core = require "garner.core"
 local engine = require "garner.engine"
@@ -18,78 +19,24 @@ local hidden = setmetatable({}, { __mode = "k" })
 
 -- Options --------------------------------------------------------------------
 
-local RETRY = {
-  attempts = options.integer(1, 100), backoff = options.duration,
-  backoff_throttled = options.duration, backoff_cap = options.duration,
-  max_wait = options.duration,
-}
-
-local function retry_rule(value)
-  if value == false then
-    return { attempts = 1 }
-  elseif type(value) == "number" then
-    local good, why = RETRY.attempts(value)
-    return good and { attempts = good }, why
-  elseif type(value) == "table" then
-    return options.check(value, RETRY, "garner: retry")
-  end
-  return nil, "must be false, a number of attempts or a table, got " .. options.show(value)
-end
-
-local PROXY_SCHEMES = { http = true, https = true, socks4 = true, socks4a = true, socks5 = true,
-  socks5h = true }
-
--- The value stays out of the message: it may hold a password.
-local function proxy_rule(value)
-  if value == false then
-    return value
-  end
-  if type(value) == "string" and value ~= "" and not value:find("[%s%c]") then
-    local scheme = value:match("^(.-)://")
-    if not scheme or PROXY_SCHEMES[scheme:lower()] then
-      return value
-    end
-  end
-  return nil, 'must be "env", false or a URL such as "http://proxy.example.com:8080" (http, https, '
-    .. "socks4, socks4a, socks5, socks5h)"
-end
-
-local function auth_rule(value)
-  if auth.is(value) then
-    return value
-  end
-  return nil, "must come from garner.auth, such as garner.auth.bearer(...)"
-end
-
-local function list_rule(value)
-  if type(value) == "string" then
-    return { value }
-  end
-  for key, item in pairs(type(value) == "table" and value or { x = 1 }) do
-    if type(key) ~= "number" or type(item) ~= "string" then
-      return nil, "must be a list of texts"
-    end
-  end
-  return value
-end
-
 local SCHEMA = {
-  base_url = options.text, token = options.any, access_token = options.any, auth = auth_rule,
-  headers = options.table, origins = list_rule, ca_file = options.text, proxy = proxy_rule,
-  user_agent = options.text, connect_timeout = options.duration, timeout = options.duration,
-  stall_timeout = options.duration, retry = retry_rule, attempts = RETRY.attempts,
-  max_wait = options.duration, max_body = options.integer(1), max_headers = options.integer(1024),
+  base_url = options.text, token = options.any, access_token = options.any,
+  auth = client_rules.auth, headers = options.table, origins = client_rules.list,
+  ca_file = options.text, proxy = client_rules.proxy, user_agent = options.text,
+  connect_timeout = options.duration, timeout = options.duration, stall_timeout = options.duration,
+  retry = client_rules.retry, attempts = client_rules.attempts, max_wait = options.duration,
+  max_body = options.integer(1), max_headers = options.integer(1024),
   http_version = options.one_of { "1.1", "2" }, allow_http = options.boolean,
   allow_private = options.boolean, insecure_tls = options.boolean, rate = options.positive,
-  burst = options.positive, log = log.option, transport = traffic.RULES.transport,
-  record = traffic.RULES.record, replay = traffic.RULES.replay,
-  json = options.one_of { "garner", "cjson" },
+  burst = options.positive, rate_headers = client_rules.rate_headers, log = log.option,
+  transport = traffic.RULES.transport, record = traffic.RULES.record,
+  replay = traffic.RULES.replay, json = options.one_of { "garner", "cjson" },
 }
 
 -- Options that go to the core as they are.
 local TO_CORE = { "origins", "ca_file", "proxy", "user_agent", "connect_timeout", "timeout",
   "stall_timeout", "max_body", "max_headers", "http_version", "allow_http", "allow_private",
-  "insecure_tls", "rate", "burst", "attempts", "max_wait" }
+  "insecure_tls", "rate", "burst", "rate_headers", "attempts", "max_wait" }
 
 local function core_options(opts, session, headers, shown)
   local out = traffic.core_options(opts, shown)
@@ -225,10 +172,12 @@ end
 --- headers, origins (more origins that may get the credential), ca_file, proxy ("env", a URL,
 --- false), user_agent, connect_timeout (10 s), timeout (120 s), stall_timeout (60 s), retry (false,
 --- attempts, or { attempts, backoff, backoff_throttled, backoff_cap, max_wait }), rate (requests a
---- second), burst, max_body (bytes), max_headers, http_version ("1.1", "2"), json
---- ("cjson"), log, allow_http, allow_private, insecure_tls, record (garner.record(file)), replay
---- (garner.replay(file)), transport (function(request) that answers in the network's place: see
---- traffic.lua). Durations: seconds or "90s", "15m"
+--- second), burst, rate_headers (the names of headers that tell the rate: { remaining = | used = [,
+--- limit =] [, reset = [, reset_kind = "seconds" | "epoch"]] }, `used` may say "39/40"; without it
+--- RateLimit, RateLimit-* and X-RateLimit-* are read; false: none), max_body (bytes), max_headers,
+--- http_version ("1.1", "2"), json ("cjson"), log, allow_http, allow_private, insecure_tls, record
+--- (garner.record(file)), replay (garner.replay(file)), transport (function(request) that answers
+--- in the network's place: see traffic.lua). Durations: seconds or "90s", "15m"
 ---@param vendor table|nil what an API adds: name, base_url (text, or a function of the checked
 --- options), auth (function(token)), token_env, needs_token, scope, headers, rate, burst, options
 --- (more rules), credentials (other ways to a credential: options = rules, make = function(their
@@ -323,7 +272,8 @@ end
 
 local function log_request(state, result, context)
   state.log("debug", "request", { method = context.method, url = result:url(),
-    status = result:status(), elapsed = result:elapsed(), attempts = #result:attempts(),
+    status = result:status(), elapsed = result:elapsed(),
+    attempts = errors.count_attempts(result:attempts()),
     curl = state.curl(result, context.secrets) })
 end
 
@@ -522,25 +472,39 @@ function Client:checkpoint(kind, fields)
 end
 
 --- Goes on with what a checkpoint tells of, in this process, with this client's credential.
----@param text string what `job:checkpoint()` gave
+---@param text string what `job:checkpoint()` or `walk:checkpoint()` gave
 ---@param opts table|nil options of what is gone on with
 ---@param kinds table|nil more kinds, of a vendor; internal
----@return any|nil the job
+---@return any|nil the job or walk
 ---@return garner.Error|nil err kind "invalid", code "checkpoint", for a text that is none; a
 --- checkpoint of another origin raises
 function Client:resume(text, opts, kinds)
-  state_of(self, "client:resume")
-  return require("garner.checkpoint").resume(self, text, kinds or {}, opts)
+  local state = state_of(self, "client:resume")
+  local own = { pages = function(fields)
+    return require("garner.pages").resume(state, fields)
+  end }
+  return require("garner.checkpoint").resume(self, text, merged(own, kinds), opts)
 end
 
 -- Walks, polls, downloads -----------------------------------------------------
 
---- Walks over pages; nothing is sent before the first page is asked for.
+--- Walks over pages; nothing is sent before the first page is asked for. `next` says what names
+--- the next page and where that goes:
+---   { from = "nextPageToken", query = "pageToken" }: a value of the body (a JSON path) or, with
+---   `from_header`, a response header; into the query, with `body` a value of the JSON body (the
+---   method is POST then), with `header` a request header
+---   { link = "next" }, { link_header = true or a relation }: the next page's URL, in the body or
+---   in a Link header
+---   { page = "page", size = 250, first = 1 }, { offset = "offset", size = 100, first = 0 }:
+---   counted; `to` = "query", "body" or "header". A page shorter than `size` is the last one only
+---   if the first page was full; else, and without `size`, an empty one is. A page with the items
+---   of the one before it or of the first is an error, with `repeats` = "end" the end, with
+---   "allow" a page
+---   `more` = "has_more": the JSON path of a flag; where it is there, it says when the walk ends
 ---@param path string
----@param opts table items (JSON path of the list), next = { from = "nextPageToken", query =
---- "pageToken" } | { link = "next" } | { page = "page", size = 250, first = 1 }, max_pages (10000),
---- max_bytes, ahead (false: no page is fetched before it is asked for), resume (an error's), and
---- what `request` takes
+---@param opts table items (JSON path of the list), next, max_pages (10000), max_bytes, ahead
+--- (false: no page is fetched before it is asked for), resume (an error's), and what `request`
+--- takes; a POST must be `safe`
 ---@return garner.Walk
 function Client:pages(path, opts)
   return require("garner.pages").new(state_of(self, "client:pages"), path, opts)

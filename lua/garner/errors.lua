@@ -166,6 +166,21 @@ end
 
 -- The object -----------------------------------------------------------------
 
+-- The words of `why` are part of the interface. What the wait was for: "retry_after" (the
+-- server's header), "retry_info" (google.rpc.RetryInfo), "backoff", "throttled" (backoff with the
+-- longer base), "rate" (the client's rate, or a pause that the server asked the client for),
+-- "redirect" (followed at once), "token" (at once, with another token), "restart" (at once, as the
+-- file that was to be resumed is another one now). Why no attempt followed: "attempts used up",
+-- "deadline" (the wait would pass it), "max_wait" (the server asks for more), "retry budget",
+-- "not safe to repeat", "final" (it would not help). Nothing beside a good answer.
+
+---@class garner.Attempt
+---@field status integer|nil HTTP status of the answer, if one came
+---@field code string|nil what was wrong: "503", "UNAVAILABLE", "reset"
+---@field elapsed number|nil seconds on the wire; nil: no attempt but a wait before one
+---@field waited number seconds waited after it (or by it)
+---@field why string|nil what for, or why no attempt followed
+
 ---@class garner.Error
 ---@field kind string see design: transport, timeout, cancelled, ... hole
 ---@field message string the server's own words where there are some
@@ -182,14 +197,41 @@ end
 ---@field body string|nil the first 64 KiB
 ---@field retryable boolean whether sending it again could help
 ---@field retry_after number|nil seconds
----@field attempts table[] { status, code, waited, why, elapsed }
+---@field attempts garner.Attempt[] every attempt, and every wait for the rate
+---@field elapsed number|nil seconds from the start to the end, waits included
 ---@field url string|nil without secrets
 ---@field service string|nil the vendor's name
 ---@field operation string|nil what was being done
 local Error = {}
 
-local function attempt_count(err)
-  return type(err.attempts) == "table" and #err.attempts or 0
+--- How many of an error's or response's `attempts` are such: a wait for the rate is none.
+---@param attempts garner.Attempt[]|nil
+---@return integer
+function M.count_attempts(attempts)
+  local count = 0
+  for _, a in ipairs(type(attempts) == "table" and attempts or {}) do
+    if a.elapsed or a.status or not a.why then
+      count = count + 1
+    end
+  end
+  return count
+end
+
+-- Ends that say something which the kind does not.
+local ENDS = { ["attempts used up"] = true, ["deadline"] = true, ["max_wait"] = true,
+  ["retry budget"] = true, ["not safe to repeat"] = true }
+
+local function attempts_text(err)
+  local count = M.count_attempts(err.attempts)
+  local last = err.attempts[#err.attempts]
+  local why = last and ENDS[last.why] and last.why
+  if count > 1 then
+    return "after " .. count .. " attempts"
+      .. (type(err.elapsed) == "number" and (" in %.1f s"):format(err.elapsed) or "")
+      .. (why and why ~= "attempts used up" and ", not sent again: " .. why or "")
+  elseif count == 1 and why then
+    return "not sent again: " .. why
+  end
 end
 
 local function to_text(err)
@@ -207,8 +249,9 @@ local function to_text(err)
   if err.request_id then
     add("request id " .. err.request_id)
   end
-  if attempt_count(err) > 1 then
-    add(attempt_count(err) .. " attempts")
+  local attempts = attempts_text(err)
+  if attempts then
+    add(attempts)
   end
   if type(err.retry_after) == "number" and err.retry_after > 0 then
     add(("retry after %g s"):format(err.retry_after))
@@ -384,16 +427,16 @@ function M.from_raw(raw, context, result)
     message = raw.message and raw.message ~= "" and raw.message or raw.kind,
     status = raw.status ~= 0 and raw.status or nil,
     retry_after = raw.retry_after, retryable = raw.retryable, attempts = attempts,
+    elapsed = raw.elapsed,
     url = raw.url ~= "" and raw.url or nil,
   }, context or {}, result)
 end
 
 local function retryable(kind, status, raw)
-  if kind == "server" then
-    return status == 500 or status == 502 or status == 503 or status == 504
-  end
   if raw and raw.kind == kind and raw.retryable ~= nil then
     return raw.retryable
+  elseif kind == "server" then
+    return status == 500 or status == 502 or status == 503 or status == 504
   end
   return M.kinds[kind]
 end
@@ -409,6 +452,7 @@ function M.from_result(result, context)
   if not status or status == 0 then
     local fields = raw or { kind = "protocol", message = "no answer" }
     fields.attempts, fields.url = result:attempts(), fields.url or result:url()
+    fields.elapsed = result:elapsed()
     return M.from_raw(fields, context, result)
   end
   local secrets = context.secrets and context.secrets() or nil
@@ -441,7 +485,7 @@ function M.from_result(result, context)
     body = M.excerpt(body, M.BODY_LIMIT, secrets),
     retryable = retryable(kind, status, raw),
     retry_after = raw and raw.retry_after or info.retry_after,
-    attempts = result:attempts(),
+    attempts = result:attempts(), elapsed = result:elapsed(),
     url = result:url(),
   }, context, result)
 end

@@ -253,6 +253,9 @@ end
 local RPC_KIND = {
   INVALID_ARGUMENT = "invalid", NOT_FOUND = "not_found", PERMISSION_DENIED = "forbidden",
   UNAUTHENTICATED = "unauthenticated", RESOURCE_EXHAUSTED = "throttled",
+  DEADLINE_EXCEEDED = "server", UNIMPLEMENTED = "server", INTERNAL = "server",
+  UNAVAILABLE = "server", DATA_LOSS = "server", ALREADY_EXISTS = "invalid",
+  FAILED_PRECONDITION = "invalid", ABORTED = "invalid", OUT_OF_RANGE = "invalid",
 }
 
 local function says_quota(info)
@@ -283,34 +286,34 @@ local function says_bad_credential(info)
   return false
 end
 
---- The kind of an HTTP failure: the body's own code first where the status leaves
---- room, the status otherwise.
+local function by_status(status)
+  if status == 404 then
+    return "not_found"
+  elseif status == 403 then
+    return "forbidden"
+  elseif status == 408 then
+    return "timeout"
+  elseif status >= 500 or status == 425 then
+    return "server"
+  end
+  return status >= 400 and "invalid" or "protocol"
+end
+
+--- The kind of an HTTP failure: a quota and a bad credential first, then the body's own
+--- google.rpc code, then the status. The core judges by the same table.
 ---@param status integer
 ---@param info table what `read` gave
 ---@return string kind
 function M.classify(status, info)
   if status == 401 then
     return "unauthenticated"
-  elseif status == 404 then
-    return "not_found"
-  elseif status == 429 then
+  elseif status == 429 or ((status == 403 or status == 503) and says_quota(info)) then
     return "throttled"
-  elseif status >= 500 then
-    return status == 503 and says_quota(info) and "throttled" or "server"
-  elseif status >= 400 then
-    local kind = RPC_KIND[info.code]
-    if status == 403 then
-      if says_quota(info) then
-        return "throttled"
-      end
-      return kind == "unauthenticated" and kind or AUTH_REASONS[info.reason] and "unauthenticated"
-        or "forbidden"
-    elseif status == 400 and says_bad_credential(info) then
-      return "unauthenticated"
-    end
-    return kind or "invalid"
+  elseif (status == 400 or status == 403) and (AUTH_REASONS[info.reason]
+    or (not info.rpc_code and says_bad_credential(info))) then
+    return "unauthenticated"
   end
-  return "protocol"
+  return info.rpc_code and RPC_KIND[info.code] or by_status(status)
 end
 
 --- The status in words.

@@ -1,11 +1,12 @@
 -- Owns: walking over the pages of a list: rules for the core's pager, pages in order,
--- going on after a new token. Must not: know any API.
+-- going on after an error, a new token or in another process. Must not: know any API.
 
 local client = require "garner.client"
 local compat = require "garner.compat"
 local core = require "garner.core"
 local driver = require "garner.driver"
 local errors = require "garner.errors"
+local next_rules = require "garner.next_page"
 local options = require "garner.options"
 local request = require "garner.request"
 local response = require "garner.response"
@@ -19,34 +20,7 @@ local SCHEMA = request.extend {
   max_bytes = options.integer(1), ahead = options.boolean, resume = options.table,
 }
 SCHEMA.file = nil -- the pages are read, here and in the core
-
-local NEXT = {
-  from = options.text, query = options.text, link = options.text, page = options.text,
-  size = options.integer(1), first = options.integer(0),
-}
-
-local function rules_of(opts)
-  if not opts.next then
-    errors.misuse(WHAT .. ': next is missing: { from = "nextPageToken", query = "pageToken" }, '
-      .. '{ link = "next" } or { page = "page", size = 250 }')
-  end
-  local n = options.check(opts.next, NEXT, WHAT .. ": next")
-  local rules = { max_pages = opts.max_pages or 10000, max_bytes = opts.max_bytes }
-  if n.from and n.query and not n.link and not n.page then
-    rules.token, rules.query = n.from, n.query
-  elseif n.link and not n.from and not n.page then
-    rules.link = n.link
-  elseif n.page and n.size and not n.from and not n.link then
-    if not opts.items then
-      errors.misuse(WHAT .. ": pages by number need items, to see when one is short")
-    end
-    rules.page, rules.size, rules.items, rules.first = n.page, n.size, opts.items, n.first or 1
-  else
-    errors.misuse(WHAT .. ": next must be one of { from =, query = }, { link = }, "
-      .. "{ page =, size = }")
-  end
-  return rules
-end
+SCHEMA.creates = nil
 
 ---@class garner.Walk
 ---@field number integer how many pages came
@@ -56,66 +30,29 @@ Walk.__name = "garner.Walk"
 
 local hidden = setmetatable({}, { __mode = "k" })
 
--- Where the walk stands after a page, so that it can go on elsewhere: with another
--- token, or in another process (`resume`).
-local function position_after(w, page)
-  local rules = w.rules
-  local at = { number = page.number }
-  if rules.token then
-    local token = response.pick(page:json(), rules.token)
-    at.token = compat.whole(token) and string.format("%.0f", token) or token
-  elseif rules.link then
-    -- Whole, as it is relative to this page and not to the first one.
-    local link = response.pick(page:json(), rules.link)
-    at.link = type(link) == "string" and core.url_resolve(w.here, link) or link
-    w.here = at.link or w.here
-  else
-    at.page = rules.first + page.number
-  end
-  return at
-end
-
--- The request and rules that go on after a position.
-local function from_position(w)
-  local at, req, rules = w.position, {}, {}
-  for name, value in pairs(w.request) do
-    req[name] = value
-  end
+-- The rules that begin where the walk stands.
+local function rules_from(w)
+  local at, rules = w.position, {}
   for name, value in pairs(w.rules) do
     rules[name] = value
   end
-  rules.max_pages = math.max(1, rules.max_pages - at.number)
-  if at.token then
-    local opts = w.opts
-    local query = {}
-    for name, value in pairs(opts.query or {}) do
-      query[name] = value
-    end
-    query[rules.query] = at.token
-    req.url = assert(w.state.core:url_build(opts.path, opts.params or {}, query))
-  elseif at.link then
-    local url, why = core.url_resolve(w.request.url, at.link)
-    if not url then
-      return nil, nil, why
-    end
-    req.url, req.server_url = url, true
-  elseif at.page then
-    rules.first = at.page
+  if at then
+    rules.before, rules.start = at.number, next_rules.start(w.rules, at)
   end
-  return req, rules
+  return rules
+end
+
+local function truncated(w)
+  return errors.from_raw({ kind = "truncated", code = "max_pages", retryable = false,
+    message = ("there are more pages after page %d, where the limit ends the walk"):format(
+      w.position.number) }, w.context)
 end
 
 local function start(w)
-  local req, rules = w.request, w.rules
-  if w.position then
-    local why
-    req, rules, why = from_position(w)
-    if not req then
-      return nil, errors.from_raw({ kind = "protocol", code = "link", message = why,
-        retryable = false }, w.context)
-    end
+  if w.position and w.position.number >= w.rules.max_pages then
+    return false, truncated(w)
   end
-  local op, err = client.start(w.state, "walk", req, rules)
+  local op, err = client.start(w.state, "walk", w.request, rules_from(w))
   w.op = op
   return op ~= nil, err
 end
@@ -126,11 +63,14 @@ local function make_page(w, result)
   if err then
     return nil, err
   end
-  w.number = w.number + 1
   local items = w.opts.items and response.pick(body, w.opts.items)
+  w.number = w.number + 1
   page.number = w.number
   page.items = type(items) == "table" and items or {}
-  w.position = position_after(w, page)
+  local value, last = result:next()
+  page.more = not last
+  -- Where the page after it is not known (the next event says why), this one is asked for again.
+  w.position = (value or last) and next_rules.position(w.rules, w.number, value) or w.position
   return page
 end
 
@@ -161,36 +101,57 @@ local function step(w)
   return nil, client.failure(value, w.context)
 end
 
-local function finish(w)
-  w.ended = true
+local function stop(w)
   if w.op then
     w.op:cancel()
     w.op = nil
   end
+  w.owed = false
 end
 
---- The next page, waiting for it.
----@return garner.Response|nil page with `items` (the list, {} if absent) and `number`; nil: the end
+local function finish(w)
+  w.ended = true
+  stop(w)
+end
+
+-- Going on from here would only end the same way.
+local FINAL_CODES = { page_token = true, page_repeated = true, link = true }
+
+local function is_final(err)
+  return err.kind == "truncated" or (err.kind == "protocol" and FINAL_CODES[err.code])
+end
+
+--- The next page, waiting for it. After an error it asks for the same page again; one that
+--- cannot go away (a circle, a limit) comes again without a request.
+---@return garner.Response|nil page with `items` (the list, {} if absent), `number` and `more`
+--- (whether it names another one); nil: the end
 ---@return garner.Error|nil err with `resume`, for the option of that name
 function Walk:next()
   local w = hidden[self]
-  if w.ended then
+  if w.failure then
+    return nil, w.failure
+  elseif w.ended then
     return nil
   end
   local page, err = client.with_token(w.state, step, w)
   if page and page ~= true then
     self.number = w.number
     return page
+  elseif not err then
+    w.position = { number = w.number, done = true }
+    finish(w)
+    return nil
   end
-  finish(w)
-  if err then
-    err.resume = w.position
-    return nil, err
+  stop(w)
+  err.resume = w.position
+  if is_final(err) then
+    w.failure = err
   end
-  return nil
+  return nil, err
 end
 
---- Calls a function with each page; false from it stops the walk.
+--- Calls a function with each page; false from it stops the walk. After an error it can be
+--- called again: the pages that are still to come.
 ---@param fn fun(page: garner.Response): boolean|nil it may wait
 ---@return integer|nil pages how many were given to fn
 ---@return garner.Error|nil err
@@ -219,7 +180,7 @@ function Walk:each(fn)
   end
 end
 
---- The items of all pages in one list.
+--- The items of all pages in one list; after an error, called again, those still to come.
 ---@param opts table|nil `max_rows`: more than that ends as kind "truncated"
 ---@return table|nil items
 ---@return garner.Error|nil err
@@ -269,31 +230,106 @@ function Walk:__tostring()
     .. " pages" .. (w.ended and ", ended)" or ")")
 end
 
-local function check_resume(resume)
-  return options.check(resume, { number = options.integer(0), token = options.text,
-    link = options.text, page = options.integer(0) }, WHAT .. ": resume")
+-- Checkpoints ------------------------------------------------------------------
+
+-- What makes the walk again; the client brings the rest.
+local KEPT = { "path", "params", "query", "json", "form", "body", "method", "safe", "accept",
+  "headers", "timeout", "attempts", "max_body", "redirects", "items", "max_pages", "max_bytes",
+  "ahead", "operation", "what", "scope" }
+
+local function refusal(w, what)
+  return errors.from_raw({ kind = "invalid", code = "secret", retryable = false,
+    message = "a checkpoint holds no secret, but " .. what }, w.context)
+end
+
+-- A signed link works only whole, and whoever has it may use it.
+local function secret_in(w)
+  local at = w.position or {}
+  for url, what in pairs { [w.request.url] = "this walk's URL carries one in its query",
+    [at.link or ""] = "the next page's link carries one in its query: go on in this process" } do
+    local shown = url ~= "" and core.url_redact(url, false) or ""
+    if shown:find("***", 1, true) and not url:find("***", 1, true) then
+      return what
+    end
+  end
+  if request.secret_values(w.given.headers or {})[1] then
+    return "a header of this walk is one: give it to the client"
+  end
+end
+
+--- What another process needs to go on after the page that was given last, as one line of text:
+--- `client:resume(text)`. It names the client's origin and holds no credential; a walk whose links
+--- or headers carry one is refused.
+---@return string|nil text
+---@return garner.Error|nil err kind "invalid", code "secret"
+function Walk:checkpoint()
+  local w = hidden[self]
+  local what = secret_in(w)
+  if what then
+    return nil, refusal(w, what)
+  end
+  local fields = { origin = w.state.core_origin, next = w.given.next, at = w.position }
+  for _, name in ipairs(KEPT) do
+    fields[name] = w.given[name]
+  end
+  local ok, text = pcall(require("garner.checkpoint").encode, "pages", fields, w.state.secrets())
+  if not ok then
+    return nil, refusal(w, tostring(text))
+  end
+  return text
+end
+
+-- Making a walk ------------------------------------------------------------------
+
+local function copy(values)
+  local out = {}
+  for name, value in pairs(values) do
+    out[name] = value
+  end
+  return out
+end
+
+local function make(state, given, position)
+  local opts = copy(given)
+  local rules = next_rules.rules(opts, state.codec, WHAT)
+  position = position and next_rules.check(rules, position, WHAT .. ": resume")
+  if opts.method and opts.method ~= "GET" and opts.method ~= "HEAD" and not opts.safe then
+    errors.misuse(WHAT .. ": a walk asks for each page with a " .. opts.method
+      .. " request: say safe = true if sending one twice does no harm")
+  end
+  local core_request, context = request.build(state, opts, WHAT)
+  local walk = setmetatable({ number = 0 }, Walk)
+  hidden[walk] = {
+    state = state, given = given, opts = opts, rules = rules, request = core_request,
+    context = context, number = position and position.number or 0, position = position,
+    -- Nobody would answer what is asked ahead.
+    ahead = opts.ahead ~= false and not state.offline,
+    ended = position ~= nil and position.done == true,
+  }
+  walk.number = hidden[walk].number
+  return walk
 end
 
 --- Makes a walk; see `client:pages`.
 function M.new(state, path, opts)
   opts = client.path_options(path, opts, SCHEMA, WHAT)
-  local rules = rules_of(opts)
-  local core_request, context = request.build(state, opts, WHAT)
-  local walk = setmetatable({ number = 0 }, Walk)
-  local position = opts.resume and check_resume(opts.resume)
-  hidden[walk] = {
-    state = state, opts = opts, rules = rules, request = core_request, context = context,
-    here = position and position.link and core.url_resolve(core_request.url, position.link)
-      or core_request.url,
-    number = position and position.number or 0, position = position,
-    -- Nobody would answer what is asked ahead.
-    ahead = opts.ahead ~= false and not state.offline,
-    ended = false,
-  }
+  local position = opts.resume
+  opts.resume = nil
+  local walk = make(state, opts, position)
   if compat.closes_for then
     return walk, nil, nil, walk
   end
   return walk
+end
+
+--- Goes on with a walk out of a checkpoint; see `client:resume`.
+---@param state table of the client
+---@param fields table of the checkpoint
+---@return garner.Walk
+function M.resume(state, fields)
+  local position = fields.at
+  fields.at, fields.origin = nil, nil
+  return make(state, options.check(fields, SCHEMA, "client:resume"), position)
 end
 
 return M

@@ -75,7 +75,7 @@ end
 ---@field headers table see `response.headers`
 ---@field body string
 ---@field elapsed number seconds, retries included
----@field attempts table[] { status, code, waited, why, elapsed }
+---@field attempts garner.Attempt[] every attempt, and every wait for the rate
 ---@field request_id string|nil
 ---@field url string without secrets
 ---@field file string|nil where the body went, for a download

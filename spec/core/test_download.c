@@ -252,7 +252,7 @@ static void test_refused_parts(void **state) {
     event = run(g);
     rig_error_is(&event->result->error, GN_OK, NULL);
     assert_int_equal(event->result->record_count, 3);
-    assert_memory_equal(event->result->records[1].why, "not resumed", 11);
+    assert_string_equal(event->result->records[1].why, "restart");
     good(event, 0);
   }
 }

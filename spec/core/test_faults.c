@@ -41,11 +41,14 @@ static void route(struct server_request *r, void *arg) {
     server_answer(r, 200, NULL, "{}");
 }
 
-static struct gn_pager_rules *pager_rules(bool link) {
+static struct gn_pager_rules *pager_rules(const char *flow) {
   struct gn_pager_rules *r = gn_pager_rules_new();
-  r->token = link ? NULL : gn_strdup("next");
-  r->query = link ? NULL : gn_strdup("t");
-  r->link = link ? gn_strdup("next") : NULL;
+  r->to = strcmp(flow, "/link") == 0   ? GN_TO_URL
+          : strcmp(flow, "/body") == 0 ? GN_TO_BODY : GN_TO_QUERY;
+  r->source = gn_strdup("next");
+  r->target = r->to == GN_TO_QUERY ? gn_strdup("t") : NULL;
+  r->prefix = gn_strdup("{\"t\":");
+  r->suffix = gn_strdup("}");
   r->max_pages = 10;
   return r;
 }
@@ -76,11 +79,12 @@ static struct gn_poller_rules *poller_rules(void) {
 static uint64_t begin(struct rig *g, const char *flow, long n, int persistent,
                       struct gn_error *err) {
   bool is_poll = strcmp(flow, "/poll") == 0;
-  bool link = strcmp(flow, "/link") == 0;
-  bool is_walk = link || strcmp(flow, "/walk") == 0;
-  struct gn_request *r = rig_request(g, is_poll ? "POST" : "GET",
-                                     link ? "/walk" : flow);
-  struct gn_pager_rules *pager = is_walk ? pager_rules(link) : NULL;
+  bool body = strcmp(flow, "/body") == 0;
+  bool is_walk = body || strcmp(flow, "/link") == 0 ||
+                 strcmp(flow, "/walk") == 0;
+  struct gn_request *r = rig_request(g, is_poll || body ? "POST" : "GET",
+                                     is_walk ? "/walk" : flow);
+  struct gn_pager_rules *pager = is_walk ? pager_rules(flow) : NULL;
   struct gn_poller_rules *poller = is_poll ? poller_rules() : NULL;
   assert_int_equal(gn_request_add_header(r, "x-mine", 6, "1", 1, err), 0);
   r->safe = true;
@@ -139,7 +143,7 @@ static bool run(struct rig *g, const char *flow, long n, int persistent) {
 
 static void test_allocations(void **state) {
   static const char *const flows[] = {"/x", "/redirect", "/retry", "/walk",
-                                      "/link", "/poll", "/file"};
+                                      "/link", "/body", "/poll", "/file"};
   struct rig *g = *state;
   size_t i;
   int persistent;

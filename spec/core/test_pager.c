@@ -52,10 +52,10 @@ static struct gn_pager_rules *rules(const char *token, const char *link,
                                     const char *page) {
   struct gn_pager_rules *r = gn_pager_rules_new();
   r->max_pages = 10000;
-  r->token = token ? gn_strdup(token) : NULL;
-  r->query = token ? gn_strdup("t") : NULL;
-  r->link = link ? gn_strdup(link) : NULL;
-  r->page = page ? gn_strdup(page) : NULL;
+  r->from = page ? GN_FROM_PAGE : GN_FROM_JSON;
+  r->to = link ? GN_TO_URL : GN_TO_QUERY;
+  r->source = page ? NULL : gn_strdup(token ? token : link);
+  r->target = link ? NULL : gn_strdup(page ? page : "t");
   r->items = page ? gn_strdup("items") : NULL;
   r->size = 2;
   r->first = 1;
@@ -178,8 +178,9 @@ static void test_link_elsewhere(void **state) {
 static void numbered(struct server_request *r, void *arg) {
   unsigned long n = strtoul(query(r, "page"), NULL, 10);
   (void)arg;
-  server_answer(r, 200, NULL, n < 3 ? "{\"items\":[1,2]}"
-                              : n == 3 ? "{\"items\":[1]}" : "{\"items\":[]}");
+  server_answer(r, 200, NULL, n == 1 ? "{\"items\":[1,2]}"
+                              : n == 2 ? "{\"items\":[3,4]}"
+                              : n == 3 ? "{\"items\":[5]}" : "{\"items\":[]}");
 }
 
 static void test_page_number(void **state) {
@@ -213,6 +214,125 @@ static void test_circles(void **state) {
          "page_token");
   expect(g, "/p/0", back, rules(NULL, "next", NULL), 2, GN_PROTOCOL,
          "page_token");
+}
+
+/* Pages 1 to 9, then a circle of 50 that begins with page 10. */
+static void circle(struct server_request *r, void *arg) {
+  unsigned long n = strtoul(query(r, "t"), NULL, 10) + 1;
+  char body[64];
+  (void)arg;
+  if (n > 59)
+    n = 10;
+  snprintf(body, sizeof body, "{\"next\":\"%lu\"}", n);
+  server_answer(r, 200, NULL, body);
+}
+
+static void test_circle_of_50(void **state) {
+  struct rig *g = *state;
+  struct gn_error end;
+  server_set(g->server, circle, NULL);
+  assert_int_equal(finish(g, walk(g, "/x", rules("next", NULL, NULL)), &end),
+                   60);
+  rig_error_is(&end, GN_PROTOCOL, "page_token");
+  assert_non_null(strstr(end.message, "page 60 leads to page 11, "));
+}
+
+/* A walk that goes on knows its pages' numbers, and its limit. */
+static void test_start(void **state) {
+  static const char *const texts[] = {"{\"next\":\"1\"}", "{\"next\":\"2\"}",
+                                      "{\"next\":\"3\"}", "{\"next\":\"2\"}",
+                                      NULL};
+  static const char *const links[] = {"{}", "{\"next\":\"2\"}", "{}", NULL};
+  struct gn_pager_rules *r = rules("next", NULL, NULL);
+  struct rig *g = *state;
+  struct gn_error end;
+  r->start = gn_strdup("2");
+  r->before = 7;
+  server_set(g->server, pages, (void *)(size_t)texts);
+  assert_int_equal(finish(g, walk(g, "/x?a=1", r), &end), 2);
+  rig_error_is(&end, GN_PROTOCOL, "page_token");
+  assert_non_null(strstr(end.message, "page 9 leads to page 8, "));
+  assert_string_equal(server_request(g->server, 0)->target, "/x?a=1&t=2");
+  r = rules("next", NULL, NULL);
+  r->start = gn_strdup("0");
+  r->before = 7;
+  r->max_pages = 9;
+  assert_int_equal(finish(g, walk(g, "/x", r), &end), 2);
+  rig_error_is(&end, GN_TRUNCATED, "max_pages");
+  r = rules(NULL, "next", NULL);
+  r->start = gn_strdup(server_url(g->server, "/p/1"));
+  r->before = 1;
+  expect(g, "/p/0", links, r, 2, GN_OK, NULL);
+  assert_string_equal(server_request(g->server, 0)->target, "/p/1");
+  assert_string_equal(server_request(g->server, 1)->target, "/p/2");
+  r = rules(NULL, "next", NULL);
+  r->start = gn_strdup("ftp://h/x");
+  assert_int_equal(finish(g, walk(g, "/p/0", r), &end), 0);
+  rig_error_is(&end, GN_PROTOCOL, "link");
+}
+
+static void search(struct server_request *r, void *arg) {
+  static const char *const answers[] = {
+    "{\"next\":\"a\\u0022\\\\\\n\\u00e9\"}", "{\"next\":37}", "{}"};
+  (void)arg;
+  server_answer(r, 200, "X-Next: h 1\r\n",
+                answers[server_hits(r->server, "/") - 1]);
+}
+
+/* A token of the body goes back as what it was: an escaped text, a number. */
+static void test_body(void **state) {
+  struct rig *g = *state;
+  struct gn_pager_rules *rules = gn_pager_rules_new();
+  struct gn_request *r = rig_request(g, "POST", "/search");
+  struct gn_error err;
+  uint64_t id;
+  rules->to = GN_TO_BODY;
+  rules->source = gn_strdup("next");
+  rules->prefix = gn_strdup("{\"q\":1,\"t\":");
+  rules->suffix = gn_strdup("}");
+  rules->max_pages = 10;
+  r->safe = true;
+  assert_int_equal(gn_request_set_body(r, "{\"q\":1}", 7, &err), 0);
+  server_set(g->server, search, NULL);
+  id = gn_engine_walk(g->engine, g->mailbox, g->policy, r, rules, &err);
+  assert_int_equal(finish(g, id, &err), 3);
+  rig_error_is(&err, GN_OK, NULL);
+  assert_string_equal(server_request(g->server, 0)->body, "{\"q\":1}");
+  assert_string_equal(server_request(g->server, 1)->body,
+                      "{\"q\":1,\"t\":\"a\\u0022\\u005c\\u000a\xc3\xa9\"}");
+  assert_string_equal(server_request(g->server, 2)->body,
+                      "{\"q\":1,\"t\":37}");
+}
+
+static void by_header(struct server_request *r, void *arg) {
+  const char *page = server_header(r, "x-page");
+  (void)arg;
+  server_answer(r, 200, page && strcmp(page, "p 2") == 0
+                            ? "X-Next:\r\n"
+                            : page ? "X-Next: p 2\r\n" : "x-next: p1\r\n",
+                "[]");
+}
+
+static void test_headers(void **state) {
+  struct rig *g = *state;
+  struct gn_pager_rules *rules = gn_pager_rules_new();
+  struct gn_request *r = rig_request(g, "GET", "/h");
+  struct gn_error err;
+  uint64_t id;
+  rules->from = GN_FROM_HEADER;
+  rules->to = GN_TO_HEADER;
+  rules->source = gn_strdup("X-Next");
+  rules->target = gn_strdup("X-Page");
+  rules->max_pages = 10;
+  assert_int_equal(gn_request_add_header(r, "X-Other", 7, "o", 1, &err), 0);
+  server_set(g->server, by_header, NULL);
+  id = gn_engine_walk(g->engine, g->mailbox, g->policy, r, rules, &err);
+  assert_int_equal(finish(g, id, &err), 3);
+  rig_error_is(&err, GN_OK, NULL);
+  assert_string_equal(server_header(server_request(g->server, 1), "X-Page"),
+                      "p1");
+  assert_string_equal(server_header(server_request(g->server, 2), "X-Other"),
+                      "o");
 }
 
 /* arg: how many pages there are. */
@@ -322,6 +442,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
     BOTH(test_token), BOTH(test_token_is_escaped), BOTH(test_link),
     BOTH(test_link_elsewhere), BOTH(test_page_number), BOTH(test_circles),
+    BOTH(test_circle_of_50), BOTH(test_start), BOTH(test_body),
+    BOTH(test_headers),
     BOTH(test_limits), BOTH(test_errors), BOTH(test_only_what_is_asked_for),
     BOTH(test_cancel_on_wire),
   };

@@ -53,8 +53,8 @@ static uint64_t begin(struct worker *w, struct gn_mailbox *m, bool stalls) {
   if (w->submitted++ % 3)
     return gn_engine_submit(g->engine, m, g->policy, r, &err);
   rules = gn_pager_rules_new();
-  rules->token = gn_strdup("next");
-  rules->query = gn_strdup("t");
+  rules->source = gn_strdup("next");
+  rules->target = gn_strdup("t");
   rules->max_pages = 5;
   return gn_engine_walk(g->engine, m, g->policy, r, rules, &err);
 }

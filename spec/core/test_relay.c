@@ -189,8 +189,8 @@ static void test_walk(void **state) {
   struct gn_event *event;
   uint64_t id;
   offline(g);
-  rules->token = gn_strdup("next");
-  rules->query = gn_strdup("t");
+  rules->source = gn_strdup("next");
+  rules->target = gn_strdup("t");
   rules->max_pages = 10;
   id = gn_engine_walk(g->engine, g->mailbox, g->policy,
                       rig_request(g, "GET", "/w"), rules, &err);

@@ -74,6 +74,7 @@ static void test_statuses_of_safe_requests(void **state) {
     {STATUS(408), SAFE, GN_TIMEOUT, "408", AGAIN, false},
     {STATUS(409), SAFE, GN_INVALID, "409", NEVER, false},
     {STATUS(422), SAFE, GN_INVALID, "422", NEVER, false},
+    {STATUS(425), SAFE, GN_SERVER, "425", AGAIN, false},
     {STATUS(429), SAFE, GN_THROTTLED, "429", AGAIN, true},
     {STATUS(500), SAFE, GN_SERVER, "500", AGAIN, false},
     {STATUS(501), SAFE, GN_SERVER, "501", NEVER, false},
@@ -81,6 +82,9 @@ static void test_statuses_of_safe_requests(void **state) {
     {STATUS(503), SAFE, GN_SERVER, "503", AGAIN, false},
     {STATUS(504), SAFE, GN_SERVER, "504", AGAIN, false},
     {STATUS(505), SAFE, GN_SERVER, "505", NEVER, false},
+    {STATUS(507), SAFE, GN_SERVER, "507", AGAIN, false},
+    {STATUS(520), SAFE, GN_SERVER, "520", AGAIN, false},
+    {STATUS(599), SAFE, GN_SERVER, "599", AGAIN, false},
     {STATUS(0), SAFE, GN_PROTOCOL, NULL, NEVER, false},
     {STATUS(999), SAFE, GN_PROTOCOL, "999", NEVER, false},
   };
@@ -164,6 +168,9 @@ static void test_creations(void **state) {
     {{.sent = true, .status = 500, .retry_after = 2}, CREATES, GN_IN_DOUBT,
      NULL, NEVER, false},
     {STATUS(429), CREATES, GN_THROTTLED, "429", AGAIN, true},
+    {STATUS(425), CREATES, GN_SERVER, "425", NEVER, false},
+    {STATUS(501), CREATES, GN_IN_DOUBT, NULL, NEVER, false},
+    {STATUS(520), CREATES, GN_IN_DOUBT, NULL, NEVER, false},
     {STATUS(400), CREATES, GN_INVALID, "400", NEVER, false},
     {STATUS(401), CREATES, GN_UNAUTHENTICATED, "401", NEVER, false},
     {STATUS(403), CREATES, GN_FORBIDDEN, "403", NEVER, false},
@@ -228,6 +235,52 @@ static const struct {
    NEVER, false},
   {400, SAFE, "{\"error\":{\"status\":\"INVALID_ARGUMENT\"}}", GN_INVALID,
    "INVALID_ARGUMENT", NEVER, false},
+  /* The body's code before the status. */
+  {500, SAFE, "{\"code\":3}", GN_INVALID, "INVALID_ARGUMENT", NEVER, false},
+  {404, SAFE, "{\"code\":14}", GN_SERVER, "UNAVAILABLE", AGAIN, false},
+  {408, SAFE, "{\"code\":4}", GN_SERVER, "DEADLINE_EXCEEDED", AGAIN, false},
+  {412, SAFE, "{\"code\":9}", GN_INVALID, "FAILED_PRECONDITION", NEVER,
+   false},
+  {403, SAFE, "{\"code\":8}", GN_THROTTLED, "RESOURCE_EXHAUSTED", AGAIN,
+   true},
+  {409, SAFE, "{\"code\":10}", GN_INVALID, "ABORTED", NEVER, false},
+  {499, SAFE, "{\"code\":1}", GN_INVALID, "CANCELLED", NEVER, false},
+  {404, CREATES, "{\"code\":13}", GN_IN_DOUBT, NULL, NEVER, false},
+  {408, CREATES, "{\"code\":4}", GN_IN_DOUBT, NULL, NEVER, false},
+  /* Words count only where no code speaks. */
+  {403, SAFE, "{\"code\":7,\"message\":\"unauthorized\"}", GN_FORBIDDEN,
+   "PERMISSION_DENIED", NEVER, false},
+  {403, SAFE, "{\"message\":\"unauthorized\"}", GN_UNAUTHENTICATED, "403",
+   NEVER, false},
+  /* Reasons of Google: where they stand, and which are a quota's. */
+  {403, SAFE, "{\"error\":{\"errors\":[{\"reason\":\"dailyLimitExceeded\"}"
+   "]}}", GN_THROTTLED, "403", NEVER, true},
+  {403, SAFE, "{\"error\":{\"status\":\"PERMISSION_DENIED\",\"details\":[{"
+   "\"reason\":\"RATE_LIMIT_EXCEEDED\"}]}}", GN_THROTTLED, NULL, AGAIN,
+   true},
+  {403, SAFE, "{\"error\":{\"errors\":[{\"reason\":\"forbidden\"}],"
+   "\"details\":[{\"reason\":\"SERVICE_DISABLED\"}]}}", GN_FORBIDDEN, "403",
+   NEVER, false},
+  {403, SAFE, "{\"error\":{\"errors\":[{\"reason\":\"insufficient"
+   "Permissions\"}]}}", GN_FORBIDDEN, "403", NEVER, false},
+  /* Text and pages. */
+  {403, SAFE, "Quota exceeded for quota metric 'Queries'", GN_THROTTLED,
+   "403", AGAIN, true},
+  {403, SAFE, "Request rate higher than configured.", GN_THROTTLED, "403",
+   AGAIN, true},
+  {403, SAFE, "<html><h1>Quota exceeded</h1></html>", GN_THROTTLED, "403",
+   AGAIN, true},
+  {503, SAFE, "<html><h1>Quota exceeded</h1></html>", GN_THROTTLED, "503",
+   AGAIN, true},
+  {502, SAFE, "<html>Bad gateway</html>", GN_SERVER, "502", AGAIN, false},
+  {403, SAFE, "<html>Forbidden</html>", GN_FORBIDDEN, "403", NEVER, false},
+  {429, SAFE, "<html>Sorry</html>", GN_THROTTLED, "429", AGAIN, true},
+  {403, SAFE, "{\"error\":{\"message\":\"Quota exceeded for x\"}}",
+   GN_THROTTLED, "403", AGAIN, true},
+  {403, SAFE, "\"Quota exceeded\"", GN_THROTTLED, "403", AGAIN, true},
+  {403, SAFE, "{\"message\":\"your storage: Quota exceeded\"}",
+   GN_FORBIDDEN, "403", NEVER, false},
+  {400, SAFE, "Quota exceeded", GN_INVALID, "400", NEVER, false},
 };
 
 static void test_bodies(void **state) {
@@ -349,6 +402,120 @@ static void test_retry_after(void **state) {
   near(gn_retry_after_parse("12", 1, 0), 1); /* not NUL-terminated */
 }
 
+static void test_retry_after_headers(void **state) {
+  static const struct {
+    const char *text;
+    double want;
+  } rows[] = {
+    {"X: 1\r\n", -1},
+    {"retry-after: 5\r\n", 5},
+    {"Retry-After: 2\r\nRetry-After: 9\r\n", 9},
+    {"Retry-After: 9\r\nRetry-After: abc\r\n", 9},
+    {"Retry-After: -9\r\nRetry-After: 0\r\n", 0},
+    {"Retry-After: Sun, 06 Nov 1994 08:49:37 GMT\r\n", 60},
+    /* Their clock is 30 s behind ours, then ahead of it. */
+    {"Date: Sun, 06 Nov 1994 08:48:07 GMT\r\n"
+     "Retry-After: Sun, 06 Nov 1994 08:49:37 GMT\r\n", 90},
+    {"Date: Sun, 06 Nov 1994 08:49:07 GMT\r\n"
+     "Retry-After: Sun, 06 Nov 1994 08:49:37 GMT\r\n", 60},
+    {"Date: yesterday\r\nRetry-After: 7\r\n", 7},
+  };
+  size_t i;
+  (void)state;
+  for (i = 0; i < COUNT(rows); i++) {
+    struct gn_buf headers;
+    gn_buf_init(&headers, 4096);
+    gn_buf_append_text(&headers, rows[i].text);
+    doing = rows[i].text;
+    near(gn_retry_after_of(&headers, 784111777 - 60), rows[i].want);
+    gn_buf_free(&headers);
+  }
+  doing = "";
+}
+
+/* Which wait, and the word for it. */
+static void test_decide(void **state) {
+  static const struct gn_retry_policy p = {
+    .attempts = 4, .base = 1, .base_throttled = 4, .cap = 20, .max_wait = 60};
+  static const struct {
+    bool again, throttled, once, held_back, info;
+    double floor;
+    unsigned sends;
+    double left;
+    bool goes_on;
+    double least, most;
+    const char *why;
+  } rows[] = {
+    {true, false, false, false, false, -1, 1, 99, true, 0.5, 0.5, "backoff"},
+    {true, false, false, false, false, -1, 3, 99, true, 2, 2, "backoff"},
+    {true, true, false, false, false, -1, 1, 99, true, 2, 2, "throttled"},
+    {true, false, false, false, false, 0, 1, 99, true, 0.5, 0.5, "backoff"},
+    {true, false, false, false, false, 5, 1, 99, true, 5.2, 5.3,
+     "retry_after"},
+    {true, true, false, false, true, 5, 1, 99, true, 5.2, 5.3, "retry_info"},
+    {true, false, false, false, false, 50, 1, 99, true, 50.4, 50.6,
+     "retry_after"},
+    /* What is added to the floor does not cost the attempt. */
+    {true, false, false, false, false, 5, 1, 5.1, true, 5, 5, "retry_after"},
+    {true, false, false, false, false, 5, 1, 5, false, 0, 0, "deadline"},
+    {true, false, false, false, false, -1, 1, 0.4, false, 0, 0, "deadline"},
+    {true, false, false, false, false, -1, 1, -1, false, 0, 0, "deadline"},
+    {true, false, false, false, false, 60, 1, 99, true, 60.4, 60.6,
+     "retry_after"},
+    {true, false, false, false, false, 61, 1, 99, false, 0, 0, "max_wait"},
+    {true, false, false, false, false, 1e12, 1, 99, false, 0, 0, "max_wait"},
+    {true, false, false, false, false, -1, 4, 99, false, 0, 0,
+     "attempts used up"},
+    {true, false, true, false, false, -1, 1, 99, true, 0.5, 0.5, "backoff"},
+    {true, false, true, false, false, -1, 2, 99, false, 0, 0,
+     "attempts used up"},
+    {false, false, false, true, false, -1, 1, 99, false, 0, 0,
+     "not safe to repeat"},
+    {false, false, false, false, false, -1, 1, 99, false, 0, 0, "final"},
+  };
+  size_t i;
+  (void)state;
+  for (i = 0; i < COUNT(rows); i++) {
+    struct gn_verdict v = {GN_SERVER, "", rows[i].again, rows[i].throttled,
+                           rows[i].once, rows[i].held_back};
+    struct gn_outcome o = STATUS(503);
+    struct gn_retry_state at = {rows[i].sends, 4, rows[i].left, 0.5};
+    struct gn_retry_next next;
+    o.retry_after = rows[i].floor;
+    o.retry_info = rows[i].info;
+    gn_retry_decide(&p, &v, &o, &at, &next);
+    if (next.again != rows[i].goes_on || next.wait < rows[i].least - 1e-9 ||
+        next.wait > rows[i].most + 1e-9 || strcmp(next.why, rows[i].why) != 0)
+      fail_msg("row %zu: again=%d wait=%g %s", i, next.again, next.wait,
+               next.why);
+  }
+}
+
+/* Those who were told the same do not come at the same instant. */
+static void test_spread(void **state) {
+  int i;
+  (void)state;
+  for (i = 0; i < 1000; i++) {
+    double wait = gn_retry_spread(5, i / 1000.0);
+    assert_true(wait >= 5 && wait <= 5.5);
+    wait = gn_retry_spread(100, i / 1000.0);
+    assert_true(wait >= 100 && wait <= 101);
+  }
+  near(gn_retry_spread(0, 0.9), 0);
+}
+
+static void test_held_back(void **state) {
+  static const struct gn_outcome again = STATUS(500), final = STATUS(400);
+  struct gn_verdict v;
+  (void)state;
+  gn_retry_judge(&again, CREATES, &v);
+  assert_true(v.held_back);
+  gn_retry_judge(&again, SAFE, &v);
+  assert_false(v.held_back);
+  gn_retry_judge(&final, CREATES, &v);
+  assert_false(v.held_back);
+}
+
 static void test_budget(void **state) {
   struct gn_retry_budget b;
   int n = 0;
@@ -381,6 +548,10 @@ int main(void) {
     cmocka_unit_test(test_retry_info),
     cmocka_unit_test(test_backoff),
     cmocka_unit_test(test_retry_after),
+    cmocka_unit_test(test_retry_after_headers),
+    cmocka_unit_test(test_decide),
+    cmocka_unit_test(test_spread),
+    cmocka_unit_test(test_held_back),
     cmocka_unit_test(test_budget),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -458,8 +458,6 @@ static bool was_sent(struct gn_attempt *a, CURLcode rc) {
 void gn_attempt_outcome(struct gn_attempt *a, CURLcode rc,
                         struct gn_outcome *o) {
   long connect_code = 0;
-  const char *value;
-  size_t len;
   rc = end_body(a, rc);
   if (a->easy)
     rc = check_framing(a, rc);
@@ -473,10 +471,8 @@ void gn_attempt_outcome(struct gn_attempt *a, CURLcode rc,
     curl_easy_getinfo(a->easy, CURLINFO_HTTP_CONNECTCODE, &connect_code);
   o->proxy_refused = rc != CURLE_OK ? connect_code >= 300
                                     : a->uses_proxy && o->status == 407;
-  value = o->status >= 300
-              ? gn_headers_find(a->headers, "Retry-After", &len) : NULL;
-  if (value)
-    o->retry_after = gn_retry_after_parse(value, len, gn_wall_time());
+  if (o->status >= 300)
+    o->retry_after = gn_retry_after_of(a->headers, gn_wall_time());
   if (rc == CURLE_OK && o->status >= 400)
     gn_retry_read_body(gn_sink_data(a->memory) ? gn_sink_data(a->memory) : "",
                        gn_sink_size(a->memory), o);

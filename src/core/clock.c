@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 static struct timespec read_monotonic(void) {
   struct timespec t;
@@ -37,7 +38,8 @@ void gn_random_seed(struct gn_random *r) {
   uint64_t seed = 0;
   if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != (long)sizeof seed) {
     struct timespec t = read_monotonic();
-    seed = (uint64_t)t.tv_nsec * 0x9e3779b97f4a7c15u ^ (uint64_t)t.tv_sec;
+    seed = (uint64_t)t.tv_nsec * 0x9e3779b97f4a7c15u ^ (uint64_t)t.tv_sec ^
+           (uint64_t)getpid() << 32;
   }
   r->state = seed ? seed : 1;
 }

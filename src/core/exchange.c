@@ -5,13 +5,12 @@
 
 #include "alloc.h"
 #include "clock.h"
+#include "pace.h"
 #include "relay.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-
-#define FIRST_RECORDS 4
 
 static void on_timer(struct gn_timer *t);
 static void on_token(struct gn_token_waiter *w, const struct gn_error *err,
@@ -28,7 +27,7 @@ static struct gn_result *new_result(const struct gn_request *r,
   gn_buf_init(&result->headers, p->max_headers);
   result->body = gn_sink_new_memory(r->max_body ? r->max_body : p->max_body,
                                     err);
-  result->records = gn_alloc(FIRST_RECORDS * sizeof *result->records);
+  result->records = gn_alloc(GN_RECORDS_FIRST * sizeof *result->records);
   result->url = gn_strdup(r->url);
   result->server_url = r->download || r->server_url;
   if (!result->body || !result->records || !result->url) {
@@ -59,6 +58,7 @@ struct gn_exchange *gn_exchange_new(struct gn_engine *e,
   x->timer.owner = x;
   x->token.ready = on_token;
   x->token.owner = x;
+  x->slot = GN_NO_SLOT;
   x->redirects_left = request->redirects;
   x->result = new_result(request, policy, err);
   if (x->result && request->file) {
@@ -77,6 +77,7 @@ struct gn_exchange *gn_exchange_new(struct gn_engine *e,
 
 static void end(struct gn_exchange *x) {
   x->ended = true;
+  gn_pace_give_back(x);
   gn_timer_clear(gn_engine_timers(x->engine), &x->timer);
   gn_token_leave(&x->token);
   x->result->elapsed = gn_now() - x->started;
@@ -90,26 +91,6 @@ static void fail(struct gn_exchange *x, enum gn_kind kind, const char *code,
                  const char *message) {
   gn_error_set(&x->result->error, kind, code, "%s", message);
   end(x);
-}
-
-/* Beyond the maximum, or where memory ran out, the oldest ones make room. */
-static struct gn_record *add_record(struct gn_exchange *x) {
-  struct gn_result *r = x->result;
-  if (r->record_count >= FIRST_RECORDS) {
-    struct gn_record *grown = NULL;
-    if (r->record_count < GN_RECORDS_MAX)
-      grown = gn_realloc(r->records,
-                         (r->record_count + 1) * sizeof *r->records);
-    if (grown) {
-      r->records = grown;
-    } else {
-      r->record_count--;
-      memmove(r->records, r->records + 1,
-              r->record_count * sizeof *r->records);
-    }
-  }
-  memset(&r->records[r->record_count], 0, sizeof *r->records);
-  return &r->records[r->record_count++];
 }
 
 static const char *current_url(const struct gn_exchange *x) {
@@ -207,6 +188,7 @@ static void send_attempt(struct gn_exchange *x) {
     return;
   }
   x->on_wire = true;
+  x->slot = GN_NO_SLOT;
   x->sent_at = gn_now();
   gn_engine_count(x->engine, GN_COUNT_REQUESTS, 1);
   gn_engine_count(x->engine, GN_COUNT_SENT, (int64_t)x->request->body_len);
@@ -277,13 +259,11 @@ static bool renew_token(struct gn_exchange *x, struct gn_record *record) {
   x->token_renewed = true;
   x->token_waited = false;
   x->token_serial = 0;
-  snprintf(record->why, sizeof record->why, "retry: token refused");
+  snprintf(record->why, sizeof record->why, GN_WHY_TOKEN);
   send_later(x, 0);
   return true;
 }
 
-/* The rate's slot is taken only now: one reserved ahead, behind a long wait,
- * would hold up everybody who comes before it. */
 static void on_timer(struct gn_timer *t) {
   struct gn_exchange *x = t->owner;
   double wait;
@@ -298,20 +278,22 @@ static void on_timer(struct gn_timer *t) {
   }
   if (!has_token(x))
     return;
-  wait = x->admitted ? 0 : gn_policy_reserve(x->policy, gn_now());
-  x->admitted = true;
+  wait = gn_pace_wait(x);
   if (wait <= 0) {
     send_attempt(x);
     return;
   }
-  gn_engine_count(x->engine, GN_COUNT_THROTTLED_MS, (int64_t)(wait * 1000));
-  gn_relay_log_wait(x, "rate_wait", NULL, wait);
   if (x->deadline != 0 && x->deadline != GN_NEVER &&
-      gn_now_ms() + (int64_t)(wait * 1000) >= x->deadline)
+      gn_now_ms() + (int64_t)(wait * 1000) >= x->deadline) {
+    gn_pace_record(x, GN_WHY_DEADLINE, 0);
+    x->result->retryable = true;
     fail(x, GN_TIMEOUT, "deadline",
          "the rate limit's next slot comes after the deadline");
-  else
-    set_timer(x, wait);
+    return;
+  }
+  gn_pace_record(x, GN_WHY_RATE, wait);
+  gn_relay_log_wait(x, "rate_wait", NULL, wait);
+  set_timer(x, wait);
 }
 
 void gn_exchange_start(struct gn_exchange *x) {
@@ -403,42 +385,31 @@ static void describe(const struct gn_exchange *x, const struct gn_outcome *o,
 static void retry_or_end(struct gn_exchange *x, const struct gn_outcome *o,
                          struct gn_verdict *v, struct gn_record *record) {
   struct gn_result *r = x->result;
-  unsigned attempts = x->request->attempts ? x->request->attempts
-                                           : x->policy->retry.attempts;
-  double wait = gn_retry_backoff(&x->policy->retry, x->sends - 1,
-                                 v->throttled,
-                                 gn_random_next(gn_engine_random(x->engine)));
-  const char *why = NULL;
-  r->retryable = v->again;
-  r->retry_after = o->retry_after;
-  if (wait < o->retry_after)
-    wait = o->retry_after;
-  if (!v->again)
-    why = "";
-  else if (x->sends >= attempts)
-    why = "no attempts left";
-  else if (o->retry_after > x->policy->retry.max_wait)
-    why = "Retry-After passes max_wait";
-  else if (x->deadline != GN_NEVER &&
-           gn_now_ms() + (int64_t)(wait * 1000) >= x->deadline)
-    why = "the deadline would pass";
-  else if (!gn_policy_take_retry(x->policy, v->throttled))
-    why = "retry budget used up";
-  if (why) {
-    snprintf(record->why, sizeof record->why, "%s", why);
+  struct gn_retry_state at = {x->sends, x->request->attempts, 0, 0};
+  struct gn_retry_next next;
+  if (at.attempts == 0)
+    at.attempts = x->policy->retry.attempts;
+  at.left = gn_pace_left(x);
+  at.random = gn_random_next(gn_engine_random(x->engine));
+  gn_retry_decide(&x->policy->retry, v, o, &at, &next);
+  if (next.again && !gn_policy_take_retry(x->policy, v->throttled)) {
+    next.again = false;
+    next.why = GN_WHY_BUDGET;
+  }
+  snprintf(record->why, sizeof record->why, "%s", next.why);
+  if (!next.again) {
+    r->retryable = v->again;
+    r->retry_after = o->retry_after;
     end(x);
     return;
   }
   x->budget_taken += v->throttled ? GN_RETRY_COST_THROTTLED : GN_RETRY_COST;
   x->sends++;
   gn_error_clear(&r->error);
-  r->retryable = false;
-  r->retry_after = -1;
-  record->waited = wait;
-  snprintf(record->why, sizeof record->why, "retry: %s", v->code);
+  record->waited = next.wait;
   gn_engine_count(x->engine, GN_COUNT_RETRIES, 1);
-  gn_relay_log_wait(x, "retry", record, wait);
-  send_later(x, wait);
+  gn_relay_log_wait(x, "retry", record, next.wait);
+  send_later(x, next.wait);
 }
 
 /* The file's bytes are not what they should be: all of it is asked for anew. */
@@ -492,7 +463,7 @@ static void succeed(struct gn_exchange *x) {
 static void judge(struct gn_exchange *x, struct gn_outcome *o,
                   const struct gn_error *sink_error, const char *text) {
   struct gn_verdict v;
-  struct gn_record *record = add_record(x);
+  struct gn_record *record = gn_result_add_record(x->result);
   struct gn_result *r = x->result;
   record->status = o->status;
   record->elapsed = gn_now() - x->sent_at;
@@ -503,7 +474,6 @@ static void judge(struct gn_exchange *x, struct gn_outcome *o,
     snprintf(v.code, sizeof v.code, "%s", sink_error->code);
   } else if (o->curl_code == CURLE_OPERATION_TIMEDOUT &&
              x->deadline != GN_NEVER && gn_now_ms() >= x->deadline - 1) {
-    v.again = false;
     if (v.kind == GN_TIMEOUT || v.kind == GN_IN_DOUBT)
       snprintf(v.code, sizeof v.code, "deadline");
   }
@@ -518,13 +488,14 @@ static void judge(struct gn_exchange *x, struct gn_outcome *o,
   if (sink_error->kind != GN_OK)
     text = sink_error->message;
   describe(x, o, text, &r->error);
+  gn_pace_heed_throttling(x, o, &v);
   retry_or_end(x, o, &v, record);
 }
 
 /* Another request of the same attempt. */
 static void send_elsewhere(struct gn_exchange *x, const struct gn_outcome *o,
                            const char *why) {
-  struct gn_record *record = add_record(x);
+  struct gn_record *record = gn_result_add_record(x->result);
   record->status = o->status;
   record->elapsed = gn_now() - x->sent_at;
   snprintf(record->why, sizeof record->why, "%s", why);
@@ -532,10 +503,12 @@ static void send_elsewhere(struct gn_exchange *x, const struct gn_outcome *o,
 }
 
 void gn_exchange_refuse(struct gn_exchange *x, const struct gn_error *err) {
+  struct gn_record *record = gn_result_add_record(x->result);
   off_wire(x);
   x->result->status = 0;
   x->result->error = *err;
-  snprintf(add_record(x)->code, sizeof err->code, "%s", err->code);
+  snprintf(record->code, sizeof record->code, "%s", err->code);
+  snprintf(record->why, sizeof record->why, GN_WHY_FINAL);
   end(x);
 }
 
@@ -552,13 +525,17 @@ void gn_exchange_completed(struct gn_exchange *x, CURLcode rc) {
   gn_relay_tell(x, (CURLcode)o.curl_code, o.status);
   x->result->status = o.status;
   off_wire(x);
+  gn_pace_heed(x, &o);
   followed = o.curl_code == CURLE_OK ? follow(x, &err) : 0;
   if (followed == 1) {
-    send_elsewhere(x, &o, "redirect");
+    send_elsewhere(x, &o, GN_WHY_REDIRECT);
   } else if (x->file && gn_download_restarts(x->file, o.status)) {
-    send_elsewhere(x, &o, "not resumed: the file is another one now");
+    send_elsewhere(x, &o, GN_WHY_RESTART);
   } else if (followed == -1) {
-    add_record(x)->status = o.status;
+    struct gn_record *record = gn_result_add_record(x->result);
+    record->status = o.status;
+    record->elapsed = gn_now() - x->sent_at;
+    snprintf(record->why, sizeof record->why, GN_WHY_FINAL);
     x->result->error = err;
     end(x);
   } else {
@@ -580,6 +557,7 @@ void gn_exchange_free(struct gn_exchange *x) {
   off_wire(x);
   gn_timer_clear(gn_engine_timers(x->engine), &x->timer);
   gn_token_leave(&x->token);
+  gn_pace_give_back(x);
   gn_request_free(x->request);
   gn_policy_unref(x->policy);
   gn_result_free(x->result);

@@ -23,7 +23,9 @@ struct gn_exchange {
   struct gn_timer timer;       /* the wait before the next attempt */
   struct gn_attempt attempt;   /* the one on the wire */
   bool on_wire;                /* attempt is with libcurl */
-  bool admitted;               /* the rate let the next attempt through */
+  bool admitted;               /* the rate gave the next attempt its time */
+  double slot;                 /* what to give back if it is not used */
+  double paused;               /* seconds waited for pauses of the client */
   struct gn_file_job job;      /* makes a good file last */
   bool finishing;              /* job is with the file thread */
   bool ended;                  /* done was called */

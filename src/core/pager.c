@@ -5,21 +5,32 @@
 
 #include "alloc.h"
 #include "exchange.h"
-#include "json.h"
+#include "next_page.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+/* Beyond so many tokens the guard begins anew: a circle of fewer pages than
+ * this is found all the same, one turn later. */
+#define SEEN_MAX 65536
+
+struct seen {
+  uint64_t hash; /* of a token or link, 0: free */
+  uint64_t page; /* the page it leads to */
+};
 
 struct pager {
   struct gn_work work;           /* first, so that one is the other */
   struct gn_request *request;    /* the template */
   struct gn_pager_rules *rules;  /* owned */
   struct gn_exchange *exchange;  /* the page on its way, or NULL */
-  char *url;                     /* of the next page; NULL: the request's */
-  bool server_url;               /* url came from the server */
-  uint64_t pages;                /* good ones so far */
-  uint64_t bytes;                /* of their bodies */
-  uint64_t *seen;                /* hashes of tokens or links, probed in line */
+  char *next;                    /* what asks for the next page, or NULL */
+  char *here;                    /* URL of the last page; NULL: the request's */
+  struct gn_page_count count;    /* of a walk by number or offset */
+  uint64_t pages;                /* good ones so far, those before included */
+  uint64_t bytes;                /* of the bodies of this run */
+  struct seen *seen;             /* probed in line */
   size_t seen_count;             /* how many */
   size_t seen_capacity;          /* a power of two, or 0 */
   unsigned credits;              /* pages asked for and not yet begun */
@@ -32,11 +43,13 @@ struct gn_pager_rules *gn_pager_rules_new(void) {
 void gn_pager_rules_free(struct gn_pager_rules *r) {
   if (!r)
     return;
-  gn_free(r->token);
-  gn_free(r->query);
-  gn_free(r->link);
-  gn_free(r->page);
+  gn_free(r->source);
+  gn_free(r->target);
+  gn_free(r->prefix);
+  gn_free(r->suffix);
   gn_free(r->items);
+  gn_free(r->more);
+  gn_free(r->start);
   gn_free(r);
 }
 
@@ -44,134 +57,82 @@ static void finish(struct pager *g, struct gn_result *result) {
   gn_work_finish(&g->work, result);
 }
 
-static uint64_t hash(const char *text) {
-  uint64_t h = 1469598103934665603u;
-  for (; *text; text++)
-    h = (h ^ (unsigned char)*text) * 1099511628211u;
-  return h ? h : 1;
-}
-
-static bool insert(uint64_t *table, size_t capacity, uint64_t h) {
-  size_t i = (size_t)h & (capacity - 1);
-  while (table[i] && table[i] != h)
+static struct seen *probe(struct seen *table, size_t capacity, uint64_t hash) {
+  size_t i = (size_t)hash & (capacity - 1);
+  while (table[i].hash && table[i].hash != hash)
     i = (i + 1) & (capacity - 1);
-  if (table[i] == h)
-    return false;
-  table[i] = h;
-  return true;
+  return &table[i];
 }
 
-/* 1: new, 0: was there before, -1: out of memory. */
-static int remember(struct pager *g, const char *token) {
-  size_t i;
-  if (g->seen_count * 2 >= g->seen_capacity) {
-    size_t capacity = g->seen_capacity ? g->seen_capacity * 2 : 64;
-    uint64_t *grown = gn_alloc_zero(capacity * sizeof *grown);
-    if (!grown)
-      return -1;
-    for (i = 0; i < g->seen_capacity; i++)
-      if (g->seen[i])
-        insert(grown, capacity, g->seen[i]);
-    gn_free(g->seen);
-    g->seen = grown;
-    g->seen_capacity = capacity;
-  }
-  if (!insert(g->seen, g->seen_capacity, hash(token)))
+static int make_room(struct pager *g) {
+  size_t i, capacity = g->seen_capacity ? g->seen_capacity * 2 : 64;
+  struct seen *grown;
+  if (g->seen_count * 2 < g->seen_capacity)
     return 0;
-  g->seen_count++;
-  return 1;
-}
-
-static int set_url(struct pager *g, const char *name, const char *value,
-                   struct gn_error *err) {
-  char *url = NULL;
-  if (gn_url_with_query(g->request->url, name, value, strlen(value), &url,
-                        err) != 0)
+  if (g->seen_count >= SEEN_MAX) {
+    memset(g->seen, 0, g->seen_capacity * sizeof *g->seen);
+    g->seen_count = 0;
+    return 0;
+  }
+  grown = gn_alloc_zero(capacity * sizeof *grown);
+  if (!grown)
     return -1;
-  gn_free(g->url);
-  g->url = url;
-  return 1;
-}
-
-static int guard(struct pager *g, const char *token, struct gn_error *err) {
-  int fresh = remember(g, token);
-  if (fresh < 0)
-    return gn_error_memory(err);
-  if (fresh == 0)
-    return gn_error_set(err, GN_PROTOCOL, "page_token",
-                        "page %llu leads to a page that was there before",
-                        (unsigned long long)g->pages);
+  for (i = 0; i < g->seen_capacity; i++)
+    if (g->seen[i].hash)
+      *probe(grown, capacity, g->seen[i].hash) = g->seen[i];
+  gn_free(g->seen);
+  g->seen = grown;
+  g->seen_capacity = capacity;
   return 0;
 }
 
-static int follow_link(struct pager *g, const char *link,
-                       struct gn_error *err) {
-  const char *here = g->url ? g->url : g->request->url;
-  char *url = NULL;
-  if (gn_url_resolve(here, link, &url, err) != 0) {
-    if (err->kind != GN_MEMORY)
-      err->kind = GN_PROTOCOL;
-    return -1;
-  }
-  if (guard(g, url, err) != 0) {
-    gn_free(url);
-    return -1;
-  }
-  gn_free(g->url);
-  g->url = url;
-  g->server_url = true;
-  return 1;
-}
-
-static int next_by_token(struct pager *g, const struct gn_json_slice *found,
-                         struct gn_error *err) {
-  char *text = NULL;
-  size_t len;
-  int rc;
-  if (found->type == GN_JSON_ABSENT || found->type == GN_JSON_NULL)
-    return 0;
-  if (found->type != GN_JSON_STRING && found->type != GN_JSON_NUMBER)
+/* Remembers what leads to a page; an error if it led to one before. */
+static int guard(struct pager *g, const char *token, uint64_t page,
+                 struct gn_error *err) {
+  uint64_t hash = gn_page_hash(token, strlen(token));
+  struct seen *place;
+  if (make_room(g) != 0)
+    return gn_error_memory(err);
+  place = probe(g->seen, g->seen_capacity, hash);
+  if (place->hash)
     return gn_error_set(err, GN_PROTOCOL, "page_token",
-                        "the next page's token is neither text nor a number");
-  if (gn_json_string(found, &text, &len, err) != 0)
-    return -1;
-  if (len == 0)
-    rc = 0;
-  else if (g->rules->link)
-    rc = follow_link(g, text, err);
-  else if (guard(g, text, err) != 0)
-    rc = -1;
-  else
-    rc = set_url(g, g->rules->query, text, err);
-  gn_free(text);
-  return rc;
+                        "page %llu leads to page %llu, which was there "
+                        "before: the walk would go in circles",
+                        (unsigned long long)g->pages,
+                        (unsigned long long)place->page);
+  place->hash = hash;
+  place->page = page;
+  g->seen_count++;
+  return 0;
 }
 
-/* 1: g->url is the next page, 0: that was the last one, -1: err. */
-static int find_next(struct pager *g, const struct gn_result *result,
+static bool counts(const struct pager *g) {
+  return g->rules->from == GN_FROM_PAGE || g->rules->from == GN_FROM_OFFSET;
+}
+
+/* Takes the value that asks for the next page. */
+static int keep_next(struct pager *g, char *value, struct gn_result *result,
                      struct gn_error *err) {
-  const struct gn_pager_rules *rules = g->rules;
-  const char *path = rules->token ? rules->token
-                     : rules->link ? rules->link : rules->items;
-  struct gn_json_slice found;
-  size_t len;
-  const char *body = gn_result_body(result, &len);
-  char number[32];
-  if (gn_json_pick(body, len, &path, 1, &found, err) != 0)
-    return -1;
-  if (rules->token || rules->link)
-    return next_by_token(g, &found, err);
-  if (found.type == GN_JSON_ABSENT || found.type == GN_JSON_NULL)
-    return 0;
-  if (found.type != GN_JSON_ARRAY)
-    return gn_error_set(err, GN_PROTOCOL, "shape",
-                        "'%s' of page %llu is no list", path,
-                        (unsigned long long)g->pages);
-  if (gn_json_count(&found) < rules->size)
-    return 0;
-  snprintf(number, sizeof number, "%llu",
-           (unsigned long long)(rules->first + g->pages));
-  return set_url(g, rules->page, number, err);
+  gn_free(g->next);
+  g->next = value;
+  result->next = gn_strdup(value);
+  if (!result->next)
+    return gn_error_memory(err);
+  return counts(g) ? 1 : guard(g, value, g->pages + 1, err) == 0 ? 1 : -1;
+}
+
+static bool is_no_page(const struct gn_error *err) {
+  return strcmp(err->code, "json") == 0 ||
+         strcmp(err->code, "page_repeated") == 0;
+}
+
+static int check_limits(struct pager *g, struct gn_error *err) {
+  bool pages = g->pages >= g->rules->max_pages;
+  if (!pages && (!g->rules->max_bytes || g->bytes < g->rules->max_bytes))
+    return 1;
+  return gn_error_set(err, GN_TRUNCATED, pages ? "max_pages" : "max_bytes",
+                      "there are more pages after page %llu, where the limit "
+                      "ends the walk", (unsigned long long)g->pages);
 }
 
 static void fetch(struct pager *g);
@@ -179,7 +140,9 @@ static void fetch(struct pager *g);
 static void on_page(struct gn_exchange *x) {
   struct pager *g = x->owner;
   struct gn_result *result = gn_exchange_take_result(x);
+  const char *here = g->here ? g->here : g->request->url;
   struct gn_error err;
+  char *value = NULL;
   size_t len;
   int more;
   gn_exchange_free(x);
@@ -190,24 +153,26 @@ static void on_page(struct gn_exchange *x) {
     return;
   }
   gn_result_body(result, &len);
-  g->pages++;
-  g->bytes += len;
-  more = find_next(g, result, &err);
-  if (more < 0 && strcmp(err.code, "json") == 0) {
-    gn_work_fail(&g->work, result, &err);
+  more = gn_next_page_find(g->rules, &g->count, result, g->pages + 1, here,
+                           &value, &err);
+  if (more == GN_PAGE_REPEATED || (more < 0 && is_no_page(&err))) {
+    if (more < 0) {
+      gn_work_fail(&g->work, result, &err);
+    } else {
+      gn_result_free(result);
+      finish(g, NULL);
+    }
     return;
   }
-  if (gn_work_post(&g->work, GN_EVENT_PAGE, result) != 0) {
-    more = -1;
-    gn_error_memory(&err);
-  }
-  if (more > 0 && (g->pages >= g->rules->max_pages ||
-                   (g->rules->max_bytes && g->bytes >= g->rules->max_bytes)))
-    more = gn_error_set(&err, GN_TRUNCATED,
-                        g->pages >= g->rules->max_pages ? "max_pages"
-                                                        : "max_bytes",
-                        "there are more pages after page %llu, where the "
-                        "limit ends the walk", (unsigned long long)g->pages);
+  g->pages++;
+  g->bytes += len;
+  result->last = more == 0;
+  if (more == 1)
+    more = keep_next(g, value, result, &err);
+  if (gn_work_post(&g->work, GN_EVENT_PAGE, result) != 0)
+    more = gn_error_memory(&err);
+  if (more == 1)
+    more = check_limits(g, &err);
   if (more < 0)
     gn_work_fail(&g->work, NULL, &err);
   else if (more == 0)
@@ -216,21 +181,30 @@ static void on_page(struct gn_exchange *x) {
     fetch(g);
 }
 
+/* Links are relative to the page that holds them. */
+static int set_here(struct pager *g, const char *url, struct gn_error *err) {
+  char *copy = gn_strdup(url);
+  if (!copy)
+    return gn_error_memory(err);
+  gn_free(g->here);
+  g->here = copy;
+  return 0;
+}
+
 static void fetch(struct pager *g) {
   struct gn_error err;
   struct gn_request *r;
   gn_error_clear(&err);
   g->credits--;
   r = gn_request_copy(g->request, &err);
-  if (r && g->url && gn_request_set_url(r, g->url, &err) != 0) {
+  if (r && ((g->next && gn_next_page_apply(g->rules, r, g->next, &err) != 0) ||
+            set_here(g, r->url, &err) != 0)) {
     gn_request_free(r);
     r = NULL;
   }
-  if (r) {
-    r->server_url = r->server_url || g->server_url;
+  if (r)
     g->exchange = gn_exchange_new(g->work.engine, r, g->work.policy, on_page,
                                   g, &err);
-  }
   if (!g->exchange) {
     gn_work_fail(&g->work, NULL, &err);
     return;
@@ -242,9 +216,12 @@ static void fetch(struct pager *g) {
 static void pager_start(struct gn_work *w) {
   struct pager *g = (struct pager *)w;
   struct gn_error err;
+  const char *first = g->next;
   g->credits = 1;
   /* A link that leads back to the first page is a circle too. */
-  if (g->rules->link && guard(g, g->request->url, &err) != 0)
+  if (!first && g->rules->to == GN_TO_URL)
+    first = g->request->url;
+  if (first && !counts(g) && guard(g, first, g->pages + 1, &err) != 0)
     gn_work_fail(w, NULL, &err);
   else
     fetch(g);
@@ -274,7 +251,8 @@ static void pager_destroy(struct gn_work *w) {
   gn_exchange_free(g->exchange);
   gn_request_free(g->request);
   gn_pager_rules_free(g->rules);
-  gn_free(g->url);
+  gn_free(g->next);
+  gn_free(g->here);
   gn_free(g->seen);
   gn_work_release(w);
   gn_free(g);
@@ -284,13 +262,22 @@ static const struct gn_work_ops pager_ops = {
   pager_start, pager_cancel, pager_advance, pager_destroy,
 };
 
-static int set_first_page(struct pager *g, struct gn_error *err) {
+/* What asks for the first page; a plain request needs nothing. */
+static int set_first(struct pager *g, struct gn_error *err) {
+  const struct gn_pager_rules *rules = g->rules;
   char number[32];
-  if (!g->rules->page)
-    return 1;
-  snprintf(number, sizeof number, "%llu",
-           (unsigned long long)g->rules->first);
-  return set_url(g, g->rules->page, number, err);
+  g->pages = rules->before;
+  if (counts(g)) {
+    g->count.at = rules->start ? strtoull(rules->start, NULL, 10)
+                               : rules->first;
+    snprintf(number, sizeof number, "%llu", (unsigned long long)g->count.at);
+    g->next = gn_strdup(number);
+  } else if (rules->start) {
+    g->next = gn_strdup(rules->start);
+  } else {
+    return 0;
+  }
+  return g->next ? 0 : gn_error_memory(err);
 }
 
 struct gn_work *gn_pager_new(struct gn_engine *e, struct gn_mailbox *m,
@@ -306,11 +293,11 @@ struct gn_work *gn_pager_new(struct gn_engine *e, struct gn_mailbox *m,
   }
   g->request = r;
   g->rules = rules;
-  if (set_first_page(g, err) < 0 ||
+  if (set_first(g, err) != 0 ||
       gn_work_init(&g->work, &pager_ops, e, m, p, true, err) != 0) {
     gn_request_free(r);
     gn_pager_rules_free(rules);
-    gn_free(g->url);
+    gn_free(g->next);
     gn_free(g);
     return NULL;
   }

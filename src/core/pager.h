@@ -8,16 +8,47 @@
 
 #include "work.h"
 
+/* What names the next page. */
+enum gn_next_from {
+  GN_FROM_JSON,   /* a value of the body */
+  GN_FROM_HEADER, /* a response header */
+  GN_FROM_LINK,   /* a Link header's target of one relation */
+  GN_FROM_PAGE,   /* a number that is counted up */
+  GN_FROM_OFFSET  /* the number of items so far */
+};
+
+/* Where that goes. */
+enum gn_next_to {
+  GN_TO_QUERY,  /* a query parameter */
+  GN_TO_BODY,   /* a value of the JSON body */
+  GN_TO_HEADER, /* a request header */
+  GN_TO_URL     /* it is the next page's URL */
+};
+
+/* Pages by number or offset that have the same items as the one before them or
+ * as the first: the server does not heed the number. */
+enum gn_repeats {
+  GN_REPEATS_FAIL, /* an error */
+  GN_REPEATS_END,  /* that was all; the repeated page is not given */
+  GN_REPEATS_ALLOW /* as good as any other */
+};
+
 struct gn_pager_rules {
-  char *token;        /* JSON path of the next token; else NULL */
-  char *query;        /* the query parameter the token goes to */
-  char *link;         /* JSON path of the next page's URL; else NULL */
-  char *page;         /* the query parameter of a page number; else NULL */
-  char *items;        /* with page: JSON path of the list that is counted */
-  uint64_t size;      /* with page: a page with fewer items is the last */
-  uint64_t first;     /* with page: the first number */
-  uint64_t max_pages; /* pages at most; more end in GN_TRUNCATED */
-  uint64_t max_bytes; /* body bytes of all pages at most, 0: no limit */
+  enum gn_next_from from;  /* what names the next page */
+  enum gn_next_to to;      /* where it goes */
+  char *source;            /* JSON path, header or link relation; else NULL */
+  char *target;            /* query parameter or header; else NULL */
+  char *prefix;            /* GN_TO_BODY: the body before the value */
+  char *suffix;            /* GN_TO_BODY: the body after it */
+  char *items;             /* JSON path of the list that is counted, or NULL */
+  char *more;              /* JSON path of a flag "there are more", or NULL */
+  char *start;             /* what to begin with, a result's `next`, or NULL */
+  uint64_t before;         /* pages that came before the start */
+  uint64_t size;           /* items of a full page; 0: not known */
+  uint64_t first;          /* number or offset of the first page */
+  uint64_t max_pages;      /* at most, with those before; then GN_TRUNCATED */
+  uint64_t max_bytes;      /* body bytes of all pages at most, 0: no limit */
+  enum gn_repeats repeats; /* what a repeated page means */
 };
 
 struct gn_pager_rules *gn_pager_rules_new(void);

@@ -10,6 +10,7 @@
 #include "auth.h"
 #include "limiter.h"
 #include "oauth.h"
+#include "quota.h"
 #include "retry.h"
 #include "url.h"
 
@@ -54,6 +55,7 @@ struct gn_policy_options {
   bool transport;              /* the waiter answers, nothing is sent */
   bool record;                 /* every attempt is told for a recording */
   int log;                     /* 1: waits are told, 2: heads too */
+  struct gn_quota_rules quota; /* which headers speak of the rate; borrowed */
 };
 
 struct gn_policy {
@@ -91,6 +93,7 @@ struct gn_policy {
   pthread_mutex_t lock;          /* guards the three below */
   struct gn_limiter limiter;     /* the client's rate */
   struct gn_retry_budget budget; /* the client's retries */
+  struct gn_quota_rules quota;   /* which headers speak of the rate */
   int own_class;                 /* enum gn_address_class of the own origin */
 };
 
@@ -119,7 +122,15 @@ char *gn_policy_credential(struct gn_policy *p, const char *scope,
                            struct gn_error *err);
 /* True if it is at the base URL's origin. */
 bool gn_policy_is_base(const struct gn_policy *p, const char *url);
-double gn_policy_reserve(struct gn_policy *p, double now);
+/* The client's rate: see limiter.h. */
+double gn_policy_reserve(struct gn_policy *p, double now, double *slot);
+void gn_policy_release(struct gn_policy *p, double slot);
+bool gn_policy_paused(struct gn_policy *p, double now);
+/* The whole client waits for so many seconds, max_wait at most. */
+void gn_policy_pause(struct gn_policy *p, double now, double seconds);
+/* Pauses the client if a response's headers say that nothing is left. */
+void gn_policy_heed(struct gn_policy *p, const struct gn_buf *headers,
+                    double now, double wall);
 bool gn_policy_take_retry(struct gn_policy *p, bool throttled);
 void gn_policy_refund(struct gn_policy *p, double taken);
 void gn_policy_set_own_class(struct gn_policy *p, int address_class);

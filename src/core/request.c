@@ -76,6 +76,23 @@ static int replace(char **field, const char *text, size_t len,
   return 0;
 }
 
+int gn_request_set_header(struct gn_request *r, const char *name,
+                          const char *value, struct gn_error *err) {
+  size_t i, kept = 0, len = strlen(name);
+  for (i = 0; i < r->header_count; i++) {
+    char *line = r->headers[i];
+    if (strncasecmp(line, name, len) == 0 &&
+        (line[len] == ':' || line[len] == ';')) {
+      gn_wipe(line, strlen(line));
+      gn_free(line);
+    } else {
+      r->headers[kept++] = line;
+    }
+  }
+  r->header_count = kept;
+  return gn_request_add_header(r, name, len, value, strlen(value), err);
+}
+
 int gn_request_set_body(struct gn_request *r, const char *body, size_t len,
                         struct gn_error *err) {
   if (replace(&r->body, body, len, err) != 0)
@@ -172,9 +189,28 @@ void gn_result_free(struct gn_result *r) {
   gn_free(r->file);
   gn_free(r->records);
   gn_free(r->url);
+  gn_free(r->next);
   gn_free(r->id);
   gn_request_free(r->request);
   gn_free(r);
+}
+
+struct gn_record *gn_result_add_record(struct gn_result *r) {
+  if (r->record_count >= GN_RECORDS_FIRST) {
+    struct gn_record *grown = NULL;
+    if (r->record_count < GN_RECORDS_MAX)
+      grown = gn_realloc(r->records,
+                         (r->record_count + 1) * sizeof *r->records);
+    if (grown) {
+      r->records = grown;
+    } else {
+      r->record_count--;
+      memmove(r->records, r->records + 1,
+              r->record_count * sizeof *r->records);
+    }
+  }
+  memset(&r->records[r->record_count], 0, sizeof *r->records);
+  return &r->records[r->record_count++];
 }
 
 void gn_result_url(const struct gn_result *r, char *out, size_t cap) {

@@ -35,15 +35,16 @@ struct gn_request {
   char sha256_hex[65];  /* what it must be, or "" */
 };
 
-/* One attempt, as the result tells it. */
+/* One attempt, or a wait for the rate before one, as the result tells it. */
 struct gn_record {
   long status;     /* HTTP status, 0 if none */
   char code[48];   /* what went wrong, "" if nothing did */
-  char why[64];    /* why another one followed, or none did */
-  double waited;   /* seconds waited before the next one */
-  double elapsed;  /* seconds on the wire */
+  char why[64];    /* what for, or why no more (see retry.h) */
+  double waited;   /* seconds waited before the next attempt */
+  double elapsed;  /* seconds on the wire, below 0: this is a wait */
 };
 
+#define GN_RECORDS_FIRST 4 /* for which there is always room */
 #define GN_RECORDS_MAX 64
 
 struct gn_result {
@@ -63,6 +64,8 @@ struct gn_result {
   double elapsed;                   /* seconds from submit to the end */
   char *url;                        /* as sent; show gn_result_url only */
   bool server_url;                  /* url came from the server */
+  char *next;                       /* what asks for the page after, or NULL */
+  bool last;                        /* a page that has none after it */
   char *id;                         /* a polled report's id, or NULL */
   char state[16];                   /* a polled report's state */
   struct gn_request *request;       /* what was sent, or NULL */
@@ -73,6 +76,9 @@ struct gn_request *gn_request_new(const char *method, const char *url,
 int gn_request_add_header(struct gn_request *r, const char *name,
                           size_t name_len, const char *value, size_t value_len,
                           struct gn_error *err);
+/* Replaces the header of that name, or adds it. */
+int gn_request_set_header(struct gn_request *r, const char *name,
+                          const char *value, struct gn_error *err);
 int gn_request_set_body(struct gn_request *r, const char *body, size_t len,
                         struct gn_error *err);
 int gn_request_set_file(struct gn_request *r, const char *path,
@@ -87,6 +93,9 @@ void gn_request_free(struct gn_request *r);
 
 struct gn_result *gn_result_new(void);
 void gn_result_free(struct gn_result *r);
+/* One more, of zeros. Beyond the maximum, or where memory ran out, the oldest
+ * makes room. */
+struct gn_record *gn_result_add_record(struct gn_result *r);
 /* The URL fit for messages, "" if there is none. */
 void gn_result_url(const struct gn_result *r, char *out, size_t cap);
 const char *gn_result_body(const struct gn_result *r, size_t *len);

@@ -3,9 +3,9 @@
  */
 #include "retry.h"
 
-#include "alloc.h"
 #include "framing.h"
 #include "json.h"
+#include "request.h"
 
 #include <curl/curl.h>
 #include <stdio.h>
@@ -82,9 +82,17 @@ static const struct rpc_row rpc_rows[] = {
 };
 #define RPC_CODES ((int)(sizeof rpc_rows / sizeof rpc_rows[0]))
 
+#define TEXT_READ 4096 /* bytes of a body that words are looked for in */
+
 static const char *const quota_reasons[] = {
   "rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded",
-  "RATE_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED", "dailyLimitExceeded",
+  "RATE_LIMIT_EXCEEDED", "RESOURCE_QUOTA_EXCEEDED", "RESOURCE_EXHAUSTED",
+  "dailyLimitExceeded",
+};
+
+/* How bodies begin that are only text. */
+static const char *const quota_texts[] = {
+  "Quota exceeded", "Request rate higher than configured",
 };
 
 static bool is_quota_reason(const char *reason) {
@@ -120,26 +128,31 @@ static void judge_curl(const struct gn_outcome *o, bool safe,
 static void judge_status(const struct gn_outcome *o, bool safe,
                          struct gn_verdict *v) {
   long s = o->status;
-  bool quota = is_quota_reason(o->reason);
-  if (s == 401 || ((s == 400 || s == 403) && o->says_unauthenticated))
+  enum when again = NEVER;
+  bool quota = o->says_quota || is_quota_reason(o->reason);
+  bool words = o->rpc_code == 0 && o->says_unauthenticated;
+  if (s == 401 || ((s == 400 || s == 403) && words))
     v->kind = GN_UNAUTHENTICATED;
   else if (s == 429 || ((s == 403 || s == 503) && quota))
-    v->kind = GN_THROTTLED;
+    v->kind = GN_THROTTLED, again = ALWAYS;
   else if (s == 403)
     v->kind = GN_FORBIDDEN;
   else if (s == 404)
     v->kind = GN_NOT_FOUND;
   else if (s == 408)
-    v->kind = GN_TIMEOUT;
+    v->kind = GN_TIMEOUT, again = IF_SAFE;
+  else if (s == 425)
+    v->kind = GN_SERVER, again = IF_SAFE;
   else if (s >= 400 && s < 500)
     v->kind = GN_INVALID;
   else if (s >= 500 && s < 600)
-    v->kind = GN_SERVER;
+    v->kind = GN_SERVER, again = s == 501 || s == 505 ? NEVER : IF_SAFE;
   else
     v->kind = GN_PROTOCOL;
   v->throttled = v->kind == GN_THROTTLED;
-  v->again = v->throttled || (safe && (s == 408 || s == 500 || s == 502 ||
-                                       s == 503 || s == 504));
+  /* A day's quota is not back before any wait of ours ends. */
+  v->again = may(again, safe) && strcmp(o->reason, "dailyLimitExceeded") != 0;
+  v->once = s > 504 && s < 600; /* what it means is not known */
 }
 
 static void judge_rpc(const struct gn_outcome *o, bool safe,
@@ -155,23 +168,41 @@ static void judge_rpc(const struct gn_outcome *o, bool safe,
   v->kind = row->kind;
   v->throttled = row->kind == GN_THROTTLED;
   v->again = may(row->again, safe);
+  v->once = false;
 }
 
 /* A request that creates something is sent again only if the server surely did
  * not take it; where nothing is known, that is what the caller must hear. */
 static void judge_creation(const struct gn_outcome *o, struct gn_verdict *v) {
   bool answered = o->curl_code == 0;
+  bool refused = o->status < 500 && o->status != 408 &&
+                 (v->kind != GN_SERVER || o->status == 425);
   if (!answered && !o->sent)
     return;
   if (answered && o->status == 503 && o->retry_after >= 0) {
     v->again = true;
-  } else if (answered && (v->throttled || o->status < 500) &&
-             o->status != 408) {
-    v->again = o->status == 429;
+  } else if (answered && (v->throttled || refused)) {
+    v->again = v->again && o->status == 429;
   } else {
     v->kind = GN_IN_DOUBT;
     v->again = false;
   }
+}
+
+static void judge(const struct gn_outcome *o, bool safe,
+                  struct gn_verdict *v) {
+  if (o->curl_code != 0) {
+    judge_curl(o, safe, v);
+    return;
+  }
+  if (o->proxy_refused) {
+    v->kind = GN_TRANSPORT;
+    snprintf(v->code, sizeof v->code, "proxy");
+    return;
+  }
+  snprintf(v->code, sizeof v->code, "%ld", o->status);
+  judge_status(o, safe, v);
+  judge_rpc(o, safe, v);
 }
 
 void gn_retry_judge(const struct gn_outcome *o, bool safe,
@@ -179,18 +210,13 @@ void gn_retry_judge(const struct gn_outcome *o, bool safe,
   memset(v, 0, sizeof *v);
   if (o->curl_code == 0 && o->status >= 200 && o->status < 300)
     return;
-  if (o->curl_code != 0) {
-    judge_curl(o, safe, v);
-  } else if (o->proxy_refused) {
-    v->kind = GN_TRANSPORT;
-    snprintf(v->code, sizeof v->code, "proxy");
-  } else {
-    snprintf(v->code, sizeof v->code, "%ld", o->status);
-    judge_status(o, safe, v);
-    judge_rpc(o, safe, v);
-  }
-  if (!safe)
+  judge(o, safe, v);
+  if (!safe) {
+    struct gn_verdict other = {GN_OK, "", false, false, false, false};
+    judge(o, true, &other);
     judge_creation(o, v);
+    v->held_back = other.again && !v->again;
+  }
 }
 
 double gn_retry_backoff(const struct gn_retry_policy *p, unsigned n,
@@ -201,6 +227,40 @@ double gn_retry_backoff(const struct gn_retry_policy *p, unsigned n,
   return random * (wait < p->cap ? wait : p->cap);
 }
 
+double gn_retry_spread(double floor, double random) {
+  double most = floor * 0.1;
+  return floor + random * (most < 1 ? most : 1);
+}
+
+void gn_retry_decide(const struct gn_retry_policy *p,
+                     const struct gn_verdict *v, const struct gn_outcome *o,
+                     const struct gn_retry_state *at,
+                     struct gn_retry_next *next) {
+  double floor = o->retry_after;
+  next->again = false;
+  next->wait = gn_retry_backoff(p, at->sends - 1, v->throttled, at->random);
+  next->why = v->throttled ? GN_WHY_THROTTLED : GN_WHY_BACKOFF;
+  if (floor > 0 && next->wait < floor) {
+    next->wait = gn_retry_spread(floor, at->random);
+    /* The part on top must not be what passes the deadline. */
+    if (next->wait >= at->left && floor < at->left)
+      next->wait = floor;
+    next->why = o->retry_info ? GN_WHY_RETRY_INFO : GN_WHY_RETRY_AFTER;
+  }
+  if (!v->again)
+    next->why = v->held_back ? GN_WHY_UNSAFE : GN_WHY_FINAL;
+  else if (at->sends >= at->attempts || (v->once && at->sends > 1))
+    next->why = GN_WHY_USED_UP;
+  else if (floor > p->max_wait)
+    next->why = GN_WHY_MAX_WAIT;
+  else if (next->wait >= at->left)
+    next->why = GN_WHY_DEADLINE;
+  else
+    next->again = true;
+  if (!next->again)
+    next->wait = 0;
+}
+
 static bool contains(const char *text, size_t len, const char *word) {
   size_t n = strlen(word), i;
   for (i = 0; i + n <= len; i++)
@@ -209,7 +269,28 @@ static bool contains(const char *text, size_t len, const char *word) {
   return false;
 }
 
-static void read_duration(const struct gn_json_slice *s, double *out) {
+static bool begins(const char *text, size_t len, const char *word) {
+  return len >= strlen(word) && strncasecmp(text, word, strlen(word)) == 0;
+}
+
+/* A message that begins so is about a quota; of a text or page that is no JSON,
+ * any part may be. */
+static bool is_quota_text(const char *text, size_t len, bool anywhere) {
+  size_t i;
+  for (i = 0; i < sizeof quota_texts / sizeof quota_texts[0]; i++)
+    if (anywhere ? contains(text, len, quota_texts[i])
+                 : begins(text, len, quota_texts[i]))
+      return true;
+  return false;
+}
+
+static bool says_quota(const struct gn_json_slice *message) {
+  return message->type == GN_JSON_STRING &&
+         is_quota_text(message->text + 1, message->len - 1, false);
+}
+
+static void read_duration(const struct gn_json_slice *s,
+                          struct gn_outcome *o) {
   char text[32];
   char *end;
   double v;
@@ -219,13 +300,22 @@ static void read_duration(const struct gn_json_slice *s, double *out) {
   text[s->len - 2] = '\0';
   v = strtod(text, &end);
   /* A floor like Retry-After: the longer of the two counts. */
-  if (end != text && strcmp(end, "s") == 0 && v > *out && v >= 0 && v < 1e9)
-    *out = v;
+  if (end != text && strcmp(end, "s") == 0 && v > o->retry_after && v >= 0 &&
+      v < 1e9) {
+    o->retry_after = v;
+    o->retry_info = true;
+  }
 }
 
+/* The first one counts, but for a quota's, which is what matters here. */
 static void read_reason(const struct gn_json_slice *s, char *out, size_t cap) {
-  size_t len = s->len >= 2 ? s->len - 2 : 0;
-  if (s->type != GN_JSON_STRING || len == 0 || len >= cap || *out)
+  size_t len = s->len >= 2 ? s->len - 2 : 0, i;
+  bool quota = false;
+  if (s->type != GN_JSON_STRING || len == 0 || len >= cap)
+    return;
+  for (i = 0; i < sizeof quota_reasons / sizeof quota_reasons[0]; i++)
+    quota = quota || gn_json_equals(s, quota_reasons[i]);
+  if (*out && (!quota || is_quota_reason(out)))
     return;
   memcpy(out, s->text + 1, len);
   out[len] = '\0';
@@ -239,33 +329,38 @@ static int small_int(const struct gn_json_slice *s) {
 
 static void read_details(const struct gn_json_slice *details,
                          struct gn_outcome *o) {
-  static const char *const paths[] = {"retryDelay", "retry_delay"};
-  struct gn_json_slice element, found[2];
+  static const char *const paths[] = {"retryDelay", "retry_delay", "reason"};
+  struct gn_json_slice element, found[3];
   size_t pos = 0;
   if (details->type != GN_JSON_ARRAY)
     return;
   while (gn_json_array_next(details, &pos, &element)) {
-    if (gn_json_pick(element.text, element.len, paths, 2, found, NULL) != 0)
+    if (gn_json_pick(element.text, element.len, paths, 3, found, NULL) != 0)
       continue;
-    read_duration(&found[0], &o->retry_after);
-    read_duration(&found[1], &o->retry_after);
+    read_duration(&found[0], o);
+    read_duration(&found[1], o);
+    read_reason(&found[2], o->reason, sizeof o->reason);
   }
 }
 
 void gn_retry_read_body(const char *body, size_t len, struct gn_outcome *o) {
   static const char *const paths[] = {
     "code", "error.status", "error.errors.0.reason", "details",
-    "error.details", "status",
+    "error.details", "status", "message", "error.message", "error", "",
   };
-  struct gn_json_slice s[6];
+  struct gn_json_slice s[10];
+  size_t start = len < TEXT_READ ? len : TEXT_READ;
   int code;
   if (len == 0)
     return;
-  o->says_unauthenticated =
-      contains(body, len < 4096 ? len : 4096, "unauthorized") ||
-      contains(body, len < 4096 ? len : 4096, "unauthenticated");
-  if (gn_json_pick(body, len, paths, 6, s, NULL) != 0)
+  o->says_unauthenticated = contains(body, start, "unauthorized") ||
+                            contains(body, start, "unauthenticated");
+  if (gn_json_pick(body, len, paths, 10, s, NULL) != 0) {
+    o->says_quota = is_quota_text(body, start, true);
     return;
+  }
+  o->says_quota = says_quota(&s[6]) || says_quota(&s[7]) ||
+                  says_quota(&s[8]) || says_quota(&s[9]);
   code = small_int(&s[0]);
   read_reason(&s[2], o->reason, sizeof o->reason);
   read_reason(&s[1], o->reason, sizeof o->reason);
@@ -296,6 +391,31 @@ double gn_retry_after_parse(const char *value, size_t len, double wall) {
     return -1;
   seconds = (double)curl_getdate(text, NULL);
   return seconds > wall ? seconds - wall : -1;
+}
+
+double gn_retry_after_of(const struct gn_buf *headers, double wall) {
+  const char *name, *value, *date;
+  size_t pos = 0, name_len, len;
+  double longest = -1;
+  date = gn_headers_find(headers, "Date", &len);
+  if (date && len > 0 && len < 64) {
+    char text[64];
+    double theirs;
+    memcpy(text, date, len);
+    text[len] = '\0';
+    theirs = (double)curl_getdate(text, NULL);
+    if (theirs >= 0 && theirs < wall)
+      wall = theirs;
+  }
+  while (gn_headers_next(headers, &pos, &name, &name_len, &value, &len)) {
+    double seconds;
+    if (name_len != 11 || strncasecmp(name, "Retry-After", 11) != 0)
+      continue;
+    seconds = gn_retry_after_parse(value, len, wall);
+    if (seconds > longest)
+      longest = seconds;
+  }
+  return longest;
 }
 
 void gn_retry_budget_init(struct gn_retry_budget *b) {

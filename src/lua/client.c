@@ -187,6 +187,37 @@ static void read_numbers(lua_State *L, int t, struct gn_policy_options *o) {
   o->log = gn_lua_count(L, t, "log", 0);
 }
 
+static enum gn_quota_reset read_reset_kind(lua_State *L, int table) {
+  const char *kind = gn_lua_text(L, table, "reset_kind", NULL);
+  if (!kind)
+    return GN_QUOTA_GUESS;
+  if (strcmp(kind, "seconds") == 0)
+    return GN_QUOTA_SECONDS;
+  if (strcmp(kind, "epoch") != 0)
+    luaL_error(L, "option 'rate_headers': reset_kind is seconds or epoch");
+  return GN_QUOTA_EPOCH;
+}
+
+/* The core copies; until then the option table keeps the names. */
+static void read_quota(lua_State *L, int table, struct gn_policy_options *o) {
+  int rules;
+  lua_pushliteral(L, "rate_headers");
+  lua_rawget(L, table);
+  rules = lua_gettop(L);
+  if (lua_istable(L, rules)) {
+    o->quota.remaining = (char *)gn_lua_text(L, rules, "remaining", NULL);
+    o->quota.used = (char *)gn_lua_text(L, rules, "used", NULL);
+    o->quota.limit = (char *)gn_lua_text(L, rules, "limit", NULL);
+    o->quota.reset = (char *)gn_lua_text(L, rules, "reset", NULL);
+    o->quota.reset_kind = read_reset_kind(L, rules);
+  } else {
+    o->quota.off = lua_isboolean(L, rules) && !lua_toboolean(L, rules);
+    if (!o->quota.off && !lua_isnil(L, rules))
+      luaL_error(L, "option 'rate_headers': a table or false expected");
+  }
+  lua_pop(L, 1);
+}
+
 static int client_new(lua_State *L) {
   struct gn_policy_options o;
   struct gn_oauth_options oauth = {0};
@@ -204,6 +235,7 @@ static int client_new(lua_State *L) {
   o.user_agent = gn_lua_text(L, 1, "user_agent", NULL);
   read_proxy(L, 1, &o);
   read_numbers(L, 1, &o);
+  read_quota(L, 1, &o);
   read_auth(L, 1, &o, &oauth);
   read_client_headers(L, 1, &o);
   read_origins(L, 1, &o);

@@ -25,8 +25,10 @@ static void push_attempts(lua_State *L, const struct gn_result *r) {
   for (i = 0; i < r->record_count; i++) {
     const struct gn_record *record = &r->records[i];
     lua_createtable(L, 0, 5);
-    lua_pushinteger(L, (lua_Integer)record->status);
-    lua_setfield(L, -2, "status");
+    if (record->status) {
+      lua_pushinteger(L, (lua_Integer)record->status);
+      lua_setfield(L, -2, "status");
+    }
     if (*record->code) {
       lua_pushstring(L, record->code);
       lua_setfield(L, -2, "code");
@@ -37,8 +39,10 @@ static void push_attempts(lua_State *L, const struct gn_result *r) {
     }
     lua_pushnumber(L, record->waited);
     lua_setfield(L, -2, "waited");
-    lua_pushnumber(L, record->elapsed);
-    lua_setfield(L, -2, "elapsed");
+    if (record->elapsed >= 0) {
+      lua_pushnumber(L, record->elapsed);
+      lua_setfield(L, -2, "elapsed");
+    }
     lua_rawseti(L, -2, (int)i + 1);
   }
 }
@@ -183,6 +187,14 @@ static int result_facts(lua_State *L) {
   return 1;
 }
 
+/* What asks for the page after this one, and whether this is the last. */
+static int result_next(lua_State *L) {
+  const struct gn_result *r = check(L);
+  lua_pushstring(L, r->next);
+  lua_pushboolean(L, r->last);
+  return 2;
+}
+
 static int result_id(lua_State *L) {
   lua_pushstring(L, check(L)->id);
   return 1;
@@ -216,7 +228,7 @@ void gn_lua_result_open(lua_State *L) {
     {"headers", result_headers}, {"header", result_header},
     {"body", result_body}, {"size", result_size}, {"json", result_json},
     {"attempts", result_attempts}, {"elapsed", result_elapsed},
-    {"url", result_url}, {"file", result_file},
+    {"url", result_url}, {"file", result_file}, {"next", result_next},
     {"facts", result_facts}, {"id", result_id},
     {"state", result_state}, {"request", result_request},
     {"close", result_close}, {NULL, NULL},

@@ -33,6 +33,43 @@ static void need(lua_State *L, const char *text, const char *name) {
     luaL_error(L, "rule '%s' is missing", name);
 }
 
+static int choose(lua_State *L, int table, const char *name,
+                  const char *const *words) {
+  const char *text = gn_lua_text(L, table, name, NULL);
+  int i;
+  for (i = 0; text && words[i]; i++)
+    if (strcmp(text, words[i]) == 0)
+      return i;
+  return luaL_error(L, "rule '%s' is missing or not known", name);
+}
+
+static void read_places(lua_State *L, int arg, struct gn_pager_rules *r) {
+  static const char *const sources[] = {"json", "header", "link", "page",
+                                        "offset", NULL};
+  static const char *const targets[] = {"query", "body", "header", "url",
+                                        NULL};
+  static const char *const repeats[] = {"error", "end", "allow", NULL};
+  r->from = (enum gn_next_from)choose(L, arg, "from", sources);
+  r->to = (enum gn_next_to)choose(L, arg, "to", targets);
+  if (gn_lua_text(L, arg, "repeats", NULL))
+    r->repeats = (enum gn_repeats)choose(L, arg, "repeats", repeats);
+  copy(L, arg, "source", &r->source);
+  copy(L, arg, "target", &r->target);
+  copy(L, arg, "prefix", &r->prefix);
+  copy(L, arg, "suffix", &r->suffix);
+  if (r->from == GN_FROM_JSON || r->from == GN_FROM_HEADER ||
+      r->from == GN_FROM_LINK)
+    need(L, r->source, "source");
+  else if (r->to == GN_TO_URL)
+    luaL_error(L, "rule 'to': a number is no URL");
+  if (r->to == GN_TO_QUERY || r->to == GN_TO_HEADER)
+    need(L, r->target, "target");
+  if (r->to == GN_TO_BODY) {
+    need(L, r->prefix, "prefix");
+    need(L, r->suffix, "suffix");
+  }
+}
+
 struct gn_lua_rules *gn_lua_walk_rules(lua_State *L, int arg) {
   struct gn_lua_rules *box;
   struct gn_pager_rules *r;
@@ -41,24 +78,18 @@ struct gn_lua_rules *gn_lua_walk_rules(lua_State *L, int arg) {
   r = box->pager = gn_pager_rules_new();
   if (!r)
     luaL_error(L, "out of memory");
-  copy(L, arg, "token", &r->token);
-  copy(L, arg, "query", &r->query);
-  copy(L, arg, "link", &r->link);
-  copy(L, arg, "page", &r->page);
+  read_places(L, arg, r);
   copy(L, arg, "items", &r->items);
+  copy(L, arg, "more", &r->more);
+  copy(L, arg, "start", &r->start);
+  r->before = (uint64_t)gn_lua_number(L, arg, "before", 0);
   r->size = (uint64_t)gn_lua_number(L, arg, "size", 0);
   r->first = (uint64_t)gn_lua_number(L, arg, "first", 1);
   r->max_pages = (uint64_t)gn_lua_number(L, arg, "max_pages", 10000);
   r->max_bytes = (uint64_t)gn_lua_number(L, arg, "max_bytes", 0);
-  if (!!r->token + !!r->link + !!r->page != 1)
-    luaL_error(L, "one of the rules 'token', 'link' and 'page' expected");
-  if (r->token)
-    need(L, r->query, "query");
-  if (r->page) {
+  if (r->from == GN_FROM_OFFSET ||
+      (r->from == GN_FROM_PAGE && !r->more))
     need(L, r->items, "items");
-    if (r->size == 0)
-      luaL_error(L, "rule 'size' is missing");
-  }
   return box;
 }
 
