@@ -166,9 +166,9 @@ static void test_cancelled(void **state) {
   id = rig_get(g, "/a");
   other = rig_get(g, "/b");
   serial = asked(g, "GET", "/a");
-  gn_engine_cancel(g->engine, id);
   event = expect(g, GN_EVENT_REQUEST);
   gn_event_free(event);
+  gn_engine_cancel(g->engine, id);
   event = rig_done(g, id);
   rig_error_is(&event->result->error, GN_CANCELLED, "cancelled");
   gn_event_free(event);
