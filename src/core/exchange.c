@@ -474,6 +474,7 @@ static void judge(struct gn_exchange *x, struct gn_outcome *o,
     snprintf(v.code, sizeof v.code, "%s", sink_error->code);
   } else if (o->curl_code == CURLE_OPERATION_TIMEDOUT &&
              x->deadline != GN_NEVER && gn_now_ms() >= x->deadline - 1) {
+    v.again = false;
     if (v.kind == GN_TIMEOUT || v.kind == GN_IN_DOUBT)
       snprintf(v.code, sizeof v.code, "deadline");
   }

@@ -248,7 +248,9 @@ void gn_retry_decide(const struct gn_retry_policy *p,
     next->why = o->retry_info ? GN_WHY_RETRY_INFO : GN_WHY_RETRY_AFTER;
   }
   if (!v->again)
-    next->why = v->held_back ? GN_WHY_UNSAFE : GN_WHY_FINAL;
+    next->why = v->held_back ? GN_WHY_UNSAFE
+                : v->kind == GN_TIMEOUT && at->left <= 0.001 ? GN_WHY_DEADLINE
+                                                             : GN_WHY_FINAL;
   else if (at->sends >= at->attempts || (v->once && at->sends > 1))
     next->why = GN_WHY_USED_UP;
   else if (floor > p->max_wait)
