@@ -9,7 +9,7 @@ description = {
   summary = "Pulls analytics reports and metrics out of web APIs",
   detailed = [[
 garner fetches reports and metrics from web APIs: BlendVision, Google Workspace
-entity usage, Shoplazza, and any other API that is described by a table. A C
+usage and activities, Shoplazza, and any other API that a table describes. A C
 core on libcurl does HTTP, credentials, retries, pagination and polling; Lua
 plans the windows of time and gives the data back as tables.]],
   license = "MIT",

@@ -49,6 +49,11 @@ describe("a description", function()
     refused(nil, { window = { kind = "week" } }, "window: kind must be one of", '"week"')
     refused(nil, { window = { from = "start" } }, "window: the field to is missing")
     refused(nil, { window = { kind = "date" } }, "give date (one day a request), or from and to")
+    refused(nil, { window = { from = "a", to = "b", zone = "Moon/Base" } },
+      "window: zone is no zone: ", "Moon/Base")
+    refused(nil, { window = { from = "a", to = "b", edges = "[]" } }, "rows.time is missing")
+    refused({ verbs = { pages = { get = "/x" } } }, nil,
+      "verbs.pages: a client has that name for something else")
     refused(nil, { lag = "1d" }, "lag needs a window")
     refused(nil, { get = "/things/{id}" }, "the path has {id}, which is no argument")
     refused(nil, { arguments = { from = "text" } }, "every verb has an option of this name")
@@ -157,6 +162,9 @@ describe("a described verb", function()
     local span = { from = "2026-11-01T00:00:00.25Z", to = "2026-11-02T00:00:00Z" }
     assert.equal("end=2026-11-02T00%3A00%3A00Z&start=2026-11-01T00%3A00%3A00.250Z",
       query_of({ from = "start", to = "end" }, span).query)
+    assert.equal("a=2026-11-02T00%3A00%3A00%2B08%3A00&b=2026-11-03T00%3A00%3A00%2B08%3A00",
+      query_of({ from = "a", to = "b", zone = "Asia/Taipei" },
+        { date = "2026-11-02", zone = "+08:00" }).query)
     assert.equal("a=1793491200250&b=1793577600000",
       query_of({ from = "a", to = "b", format = "epoch_ms" }, span).query)
     assert.equal("a=2026-11-01T00%3A00%3A00&b=2026-11-02T00%3A00%3A00",

@@ -167,7 +167,7 @@ describe("a fourth API, described by a table", function()
         body = { type = "EVENT_TYPE_LIVE",
           dimension_with_conditions = garner.json.array { condition } },
         job = {
-          id = "reports.0.id", status = "status", uri = "uri", error = "error_info",
+          wait = QUICK, id = "reports.0.id", status = "status", uri = "uri", error = "error_info",
           poll = { post = "/bv/analytics/v1/events/reports:batch-get", body = "reports",
             items = "reports", entry = function(each)
               return { id = each.id, dimension_with_condition = condition }
@@ -183,9 +183,9 @@ describe("a fourth API, described by a table", function()
     assert(garner.jobs(jobs):wait(QUICK))
     assert.equal(2, scope:count "batch%-get")
     -- A verb without a window asks for all there is: one job.
-    local rows = assert(many:report { id = "event-9", wait = QUICK }:collect())
+    local rows = assert(many:report { id = "event-9" }:collect())
     assert.is_true(#rows > 0)
-    local none, err = many:report { id = "event-fail", wait = QUICK }:collect()
+    local none, err = many:report { id = "event-fail" }:collect()
     assert.is_nil(none)
     assert.equal("job_failed", err.cause.kind)
     assert.truthy(err.cause.reason)

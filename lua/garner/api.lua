@@ -63,6 +63,7 @@ end
 ---@field granularity? number|string the API's smallest step (1 s)
 ---@field format? string|fun(epoch: number): any "rfc3339" (default, UTC), "epoch", "epoch_ms"
 ---@field place? string "query" or "body"
+---@field zone? string the zone that instants are written in (UTC)
 ---@field zone_name? string what a plan says of naive times and dates
 ---@field default? { from: string, to: string } where the caller gives none
 
@@ -88,6 +89,7 @@ end
 ---@field states table<string, string> the server's words -> "done", "failed", "running"
 ---@field uri string JSON path of the file's URL
 ---@field error? string JSON path of why it failed: a text, or reason, domain, metadata
+---@field wait? table timeout, first, factor, cap of a pull's polls, where the caller says nothing
 ---@field recreate? number|table creates in all, or { max =, pause = }, where a job failed
 
 ---@class garner.api.verb

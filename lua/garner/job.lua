@@ -205,6 +205,10 @@ M.WAIT = {
   cap = options.duration, recreate = M.recreate_rule,
 }
 
+-- Of these, what makes sense for all jobs of a pull.
+M.CADENCE = { timeout = M.WAIT.timeout, first = M.WAIT.first, factor = M.WAIT.factor,
+  cap = M.WAIT.cap }
+
 local function watch_list(self, list, given, budget)
   local timeout = given.timeout or M.TIMEOUT
   local meter = progress.new { progress = given.progress, on_progress = given.on_progress }

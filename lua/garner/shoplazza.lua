@@ -363,14 +363,10 @@ end
 
 -- Pull --------------------------------------------------------------------------
 
--- Of a job's wait, what makes sense for all tasks of a pull.
-local CADENCE = { timeout = job.WAIT.timeout, first = job.WAIT.first, factor = job.WAIT.factor,
-  cap = job.WAIT.cap }
-
 local PULL = vendor.rules(pull.RULES, JOB, {
   event = options.any, edges = options.one_of { "[]", "[)", "(]", "()" },
   time_column = options.text,
-  wait = function(value) return options.check(value, CADENCE, "events: wait") end,
+  wait = function(value) return options.check(value, job.CADENCE, "events: wait") end,
 })
 
 -- Where the user names the column that holds the time, rows in an instant

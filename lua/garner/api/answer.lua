@@ -46,11 +46,19 @@ local function encoded(row)
   return json.try_encode(row) or tostring(row)
 end
 
+-- Rows are compared by key, but no row is outside: of dates, whose instants
+-- only the account's zone knows, and where there is no range.
+local function no_time()
+  return nil
+end
+
 ---The functions of a pull's source that read rows.
----@param rules table the verb's `rows`
+---@param verb table
 ---@return table time, key, identity
-function M.readers(rules)
+function M.readers(verb)
+  local rules, window = verb.rows, verb.window
   local read, key = rules.time, rules.key
+  if not window or window.kind == "date" then read = key and no_time or nil end
   if type(read) == "string" then read = epoch_of(at_path(read)) end
   if type(key) == "table" then key = key_of(key) end
   return { time = read, key = key, identity = rules.identity or encoded }

@@ -8,6 +8,7 @@ local endpoint = require "garner.endpoint"
 local errors = require "garner.errors"
 local options = require "garner.options"
 local pull = require "garner.pull"
+local time = require "garner.time"
 
 local M = {}
 
@@ -83,7 +84,10 @@ local WINDOW = {
     if compat.callable(value) then return value end
     return options.one_of { "rfc3339", "epoch", "epoch_ms" }(value)
   end,
-  zone_name = options.text, default = options.table,
+  zone_name = options.text, default = options.table, zone = function(value)
+    local zone, message = time.zone(value)
+    return zone, message and "is no zone: " .. message
+  end,
 }
 
 local ROWS = {
@@ -97,7 +101,7 @@ local ROWS = {
 -- what the answers say.
 local JOB = {
   id = options.text, poll = options.table, status = options.text, uri = options.text,
-  error = options.text, states = options.table, recreate = options.any,
+  error = options.text, states = options.table, recreate = options.any, wait = options.table,
 }
 
 local POLL = {
@@ -106,6 +110,11 @@ local POLL = {
 }
 
 local RATE = { per_second = options.positive, burst = options.positive, when = options.callable }
+
+-- What a client has under names of its own.
+local RESERVED = { "checkpoint", "client", "close", "delete", "download", "get", "head", "job_apis",
+  "log", "name", "options", "origin", "pages", "patch", "poll", "post", "put", "request", "resume",
+  "resume_job", "settings" }
 
 local function need(map, names, what)
   for _, name in ipairs(names) do
@@ -191,6 +200,9 @@ local function read_job(verb, what)
         tostring(status), options.show(state)))
     end
   end
+  if rules.wait then
+    rules.wait = options.check(rules.wait, require("garner.job").CADENCE, label .. ".wait", "field")
+  end
   if rules.recreate ~= nil then
     local message
     rules.recreate, message = require("garner.job").recreate_rule(rules.recreate)
@@ -202,6 +214,14 @@ local function read_job(verb, what)
     end
   end
   verb.job = rules
+end
+
+local function check_edges(verb, what)
+  local window = verb.window
+  if window.kind ~= "date" and window.edges == "[]" and not (verb.rows or {}).time then
+    errors.misuse(what .. ": window: with edges \"[]\" windows share instants; rows.time is "
+      .. "missing")
+  end
 end
 
 local function read_window(verb, what)
@@ -257,6 +277,7 @@ local function read_verb(name, given, what)
   if verb.window then read_window(verb, what) end
   read_arguments(verb, what)
   verb.rows = options.check(verb.rows, ROWS, what .. ": rows", "field")
+  if verb.window then check_edges(verb, what) end
   if verb.rows.each and verb.rows.all then
     errors.misuse(what .. ": rows: give each(item) or all(body), not both")
   end
@@ -298,6 +319,12 @@ function M.check(given)
     if type(name) ~= "string" or not name:find "^[%a_][%w_]*$" then
       errors.misuse(("%s: a verb's name must be a Lua name, got %s"):format(what,
         options.show(name)))
+    end
+    for _, reserved in ipairs(RESERVED) do
+      if name == reserved and not compat.callable(verb) then
+        errors.misuse(("%s: verbs.%s: a client has that name for something else"):format(what,
+          name))
+      end
     end
     verbs[name] = compat.callable(verb) and verb or read_verb(name, verb, what)
   end

@@ -59,10 +59,11 @@ local function create(self, verb, ask, call, api)
   return doubt.create(spec)
 end
 
--- How jobs of a verb are asked about: the same table for calls that may share polls.
-local function api_of(self, verb, call)
+-- How jobs of a verb are asked about: the same table for calls that may share polls. `headers`
+-- are those of the create: what names a tenant there names it here.
+local function api_of(self, verb, call, headers)
   local rules = verb.job
-  local key = job.key { verb.name, call.headers, timeout = call.timeout,
+  local key = job.key { verb.name, call.headers, headers, timeout = call.timeout,
     failed = call.failed_status, doubt = call.in_doubt }
   self.job_apis = self.job_apis or setmetatable({}, { __mode = "v" })
   local api = self.job_apis[key]
@@ -77,7 +78,7 @@ local function api_of(self, verb, call)
       ids[index] = { id = each.id, json = poll.entry and poll.entry(each) or nil }
     end
     return { method = poll.method, path = poll.path, headers = endpoint.headers(call.headers,
-      verb.headers), ids = ids, query_key = poll.query, path_key = poll.path_key,
+      headers), ids = ids, query_key = poll.query, path_key = poll.path_key,
       body_key = poll.body, items = poll.items, batch = poll.batch, id = poll.id,
       status = rules.status, uri = rules.uri, states = states, operation = "wait",
       scope = verb.scope, request_timeout = call.timeout }
@@ -109,7 +110,7 @@ end
 -- One create call of a window, and its job.
 local function start(self, verb, given, window)
   local ask = requests.fields(verb, given, { client = self, given = given, window = window })
-  local api = api_of(self, verb, given)
+  local api = api_of(self, verb, given, ask.headers)
   local list, err, creates = create(self, verb, ask, given, api)
   if not list then return nil, err end
   return M.made(self, verb, api, list, given, creates)
@@ -150,7 +151,7 @@ function M.resume(verbs)
         message = "the checkpoint cannot be read: its job is of no verb of this API" }
     end
     given = options.check(given, vendor.rules(endpoint.CALL_OPTIONS, M.rules(verb)), "resume")
-    return job.thaw(self, api_of(self, verb, given), fields, function(frozen)
+    return job.thaw(self, api_of(self, verb, given, verb.headers), fields, function(frozen)
       local ask = { params = frozen.params or {}, query = frozen.query or {}, json = frozen.json,
         headers = verb.headers }
       return new_report(verb, text_of(frozen.id), ask)
@@ -167,7 +168,8 @@ local function finished(self, verb, given, window, budget)
     if ok then window.job, err = start(self, verb, given, window) end
     if not window.job then return nil, err end
   end
-  local reports, err = window.job:wait(given.wait, budget)
+  local how = vendor.rules(verb.job.wait or {}, given.wait or {})
+  local reports, err = window.job:wait(how, budget)
   if not reports then return nil, err end
   if budget then
     local ok, why = budget:spend(1)

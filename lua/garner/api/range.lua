@@ -118,7 +118,7 @@ local function written(rules, at)
   local format = rules.format
   if type(format) == "function" then return format(at) end
   if FORMATS[format] then return FORMATS[format](at) end
-  local text = time.format(at)
+  local text = time.format(at, rules.zone)
   return rules.kind == "naive" and text:gsub("Z$", "") or text
 end
 

@@ -55,7 +55,7 @@ local function walk_pages(self, verb, given, ctx, budget)
     if ok then res, err = walk:next() end
     if err then
       walk:close()
-      return nil, requests.explained(verb, err, ctx)
+      return nil, ok and requests.explained(verb, err, ctx) or err
     end
     if not res then return answer end
     local body
@@ -106,11 +106,8 @@ local function source_of(self, verb, given, readers)
   return source
 end
 
--- Of a job's wait, what makes sense for all jobs of a pull.
 local function wait_rule(verb)
-  local wait = require("garner.job").WAIT
-  local cadence = { timeout = wait.timeout, first = wait.first, factor = wait.factor,
-    cap = wait.cap }
+  local cadence = require("garner.job").CADENCE
   return function(value) return options.check(value, cadence, verb.name .. ": wait") end
 end
 
@@ -150,7 +147,7 @@ function M.pull(verb)
   if verb.job then
     rules = vendor.rules(rules, require("garner.api.jobs").rules(verb), { wait = wait_rule(verb) })
   end
-  local readers = answers.readers(verb.rows)
+  local readers = answers.readers(verb)
   return function(self, given)
     given = requests.take(verb, given, rules, verb.name)
     requests.check_together(verb, given, verb.name)
