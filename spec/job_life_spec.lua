@@ -162,6 +162,22 @@ describe("The life of a job", function()
       assert.equal(3, set.creates)
     end)
 
+    it("can be cancelled while it waits to be created again", function()
+      scope:settings { fail = true, polls_until_ready = 0 }
+      local job = assert(query { recreate = { max = 3, pause = 30 } })
+      local started = os.time()
+      local results = garner.all {
+        function() return job:wait(with { timeout = 60 }) end,
+        function()
+          return garner.wait(function() return job.reports[1].due and job:cancel() end,
+            { first = 0.05, cap = 0.1 })
+        end,
+      }
+      assert.equal("job_failed", results[1].err.kind)
+      assert.is_true(os.time() - started < 10)
+      assert.equal(1, creates())
+    end)
+
     it("is not created again because it never ends", function()
       local job = assert(report("event-stuck", { recreate = { max = 3, pause = 0 } }))
       local _, err = job:wait(with { timeout = 0.3 })

@@ -137,7 +137,13 @@ describe("Shoplazza", function()
           content_type = "text/plain" }
         return events { event = "add_to_cart", date = day(1) }:collect()
       end
-      assert.equal("x", assert(answered '[{"event":"x"}]')[1].event)
+      for _, body in ipairs { '[{"event":"x"}]', '{"event":"x"}\n', "event\nx\n" } do
+        assert.equal("x", assert(answered(body))[1].event)
+        local packed = assert(io.popen(("printf '%s' | gzip -cn"):format(body)))
+        local gzip = packed:read "*a"
+        packed:close()
+        assert.equal("x", assert(answered(gzip))[1].event)
+      end
       for _, body in ipairs { "<html>no</html>", "\31\139\8", '["', "a,b\n1,2,3\n",
         '[null,{"event":"x"}]', '[[],{"event":"x"}]' } do
         local rows, err = answered(body)

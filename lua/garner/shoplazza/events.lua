@@ -2,7 +2,6 @@
 -- for each window and event, created, waited for, downloaded, read. It must
 -- not create a second task for a window that has one.
 
-local errors = require "garner.errors"
 local query = require "garner.shoplazza.tasks"
 local time = require "garner.time"
 
@@ -66,22 +65,6 @@ local function finished_task(shop, window, given, budget)
   return reports[1], nil, requests + 1
 end
 
--- The file needs no name for longer than it takes to open it.
-local function temporary(each, given)
-  local path = os.tmpname()
-  local saved, err = each:download(path, { max_body = given.max_body })
-  if not saved then
-    os.remove(path)
-    return nil, err
-  end
-  local file, message = io.open(path, "rb")
-  os.remove(path)
-  if not file then
-    return nil, errors.new { kind = "file", message = "cannot read the result file: " .. message }
-  end
-  return file
-end
-
 ---One window's rows, read from its file as they are asked for. Where it is asked again because a
 ---task is not ready, that task is gone on with (`window.job`); once its rows are given, the next
 ---time is a new task, since a task's file does not change.
@@ -95,16 +78,13 @@ function M.fetch(shop, window, given, budget)
   local each, err, requests = finished_task(shop, window, given, budget)
   if not each then return nil, err end
   local file
-  file, err = temporary(each, given)
+  file, err = each:rows { max_body = given.max_body }
   if not file then return nil, err end
-  local rows
-  rows, err = query.rows(file, {
+  window.job = nil
+  return { rows = query.rows(file, {
     query_id = each.query_id, query_event = window.event, window_from = window.from_text,
     window_to = window.to_text,
-  })
-  if not rows then return nil, err end
-  window.job = nil
-  return { rows = rows, query_id = each.query_id, requests = requests }
+  }), query_id = each.query_id, requests = requests }
 end
 
 ---One window's file, kept as it is.

@@ -3,9 +3,7 @@
 -- Query Task" and its siblings (Shoplazza Admin API reference), and the
 -- published OpenAPI file of version 2022-01. It must not send anything or wait.
 
-local csv = require "garner.csv"
 local enums = require "garner.enums"
-local errors = require "garner.errors"
 local json = require "garner.json"
 local report = require "garner.report"
 
@@ -103,69 +101,21 @@ function M.list(body)
   return type(list) == "table" and list or nil
 end
 
-local function file_error(code, message)
-  return errors.new { kind = "protocol", code = code, message = message }
-end
-
--- Rows of a JSON file: a list of objects. One that is none must not look like the end.
-local function json_rows(text)
-  local list, message = json.decode(text)
-  if type(list) ~= "table" or list[1] == nil and next(list) ~= nil then
-    return nil, file_error("json", "the result file is no CSV and no list in JSON"
-      .. (message and ": " .. tostring(message) or ""))
-  end
-  local index = 0
-  return function()
-    index = index + 1
-    local row = list[index]
-    if row ~= nil and (type(row) ~= "table" or json.is_array(row)) then
-      error(file_error("json", ("row %d of the result file is no object"):format(index)), 0)
-    end
-    return row
-  end
-end
-
----The rows of a result file, as they are read: tables by the column names of
----its first row, every value as text. The suffix of the URL says nothing: the
----first bytes do.
----@param file file* open for reading; closed at the end
+---The rows of a result file as they are read: of CSV every value is text. The suffix of the URL
+---says nothing: the first bytes do.
+---@param rows garner.FileRows
 ---@param about table what a row also answers to, where no column has the name
----@return (fun(): table|nil, garner.Error|nil)|nil
----@return garner.Error|nil
-function M.rows(file, about)
-  local head = file:read(512) or ""
-  file:seek("set", 0)
+---@return fun(): table|nil, garner.Error|nil
+function M.rows(rows, about)
   local columns = {}
   local meta = { __index = about, columns = columns }
-  local following
-  if head:sub(1, 2) == "\31\139" then
-    file:close()
-    return nil, file_error("gzip", "the result file is gzip, which is not unpacked here")
-  elseif head:find "^%s*<" then
-    file:close()
-    return nil, file_error("html", "the result file is a page, not CSV: " .. head:sub(1, 100))
-  elseif head:find "^%s*%[" then
-    local list, err = json_rows(file:read "*a")
-    file:close()
-    if not list then return nil, err end
-    following = list
-  else
-    following = csv.rows { file = file }
-  end
   return function()
-    local ok, row = pcall(following)
-    if ok and type(row) == "table" then
-      if not columns[1] and type(following) == "table" then
-        for index, name in ipairs(following.columns) do columns[index] = name end
-      end
-      return setmetatable(row, meta)
+    local row, err = rows:step()
+    if row == nil then return nil, err end
+    if not columns[1] then
+      for index, name in ipairs(rows.columns or {}) do columns[index] = name end
     end
-    if io.type(file) == "file" then file:close() end
-    if not ok then
-      if errors.is(row) then return nil, row end
-      error(row, 0)
-    end
-    return nil
+    return setmetatable(row, meta)
   end
 end
 
