@@ -252,6 +252,8 @@ describe("A create in doubt", function()
       assert.is_false(ok)
       assert.equal("mine", why)
       local text = logged["create_reports.interrupted"].checkpoint
+      assert.equal("garner error x checkpoint=" .. text,
+        require("garner.log").line("error", "x", { checkpoint = text }))
       local set = assert(bv:resume(text))
       local reports = set:wait { partial = true, first = 0.02, cap = 0.1 }
       assert.equal("succeeded", reports[1].status)

@@ -284,8 +284,10 @@ end
 
 -- What was created must not be lost with what a function of the caller raised, or Ctrl-C.
 local function rescue(self, made, raised)
-  local text = made:checkpoint()
-  if errors.is(raised) then raised.reports, raised.checkpoint = made.reports, text end
+  local ok, text = pcall(made.checkpoint, made)
+  if errors.is(raised) then
+    raised.reports, raised.checkpoint = made.reports, ok and text or nil
+  end
   self.log("error", "create_reports.interrupted", { checkpoint = text })
 end
 

@@ -34,9 +34,11 @@ M.events = {
   ["job.create_again"] = { "warn", "a job that failed is created again: report, id, why, creates, "
     .. "of, pause (seconds)" },
   in_doubt = { "warn", "it is not known whether a create was taken: what, error, policy" },
-  ["in_doubt.adopted"] = { "warn", "it was: what, id" },
-  ["in_doubt.created_again"] = { "warn", "it was not, and is sent again: what, creates" },
-  ["create_reports.interrupted"] = { "error", "what was created before Ctrl-C: checkpoint" },
+  ["in_doubt.adopted"] = { "warn", "what it made was found in a list, or named: what, id" },
+  ["in_doubt.created_again"] = { "warn", "it is sent once more, as the caller wants: what, "
+    .. "creates" },
+  ["create_reports.interrupted"] = { "error", "what was created before Ctrl-C or something that "
+    .. "was raised: checkpoint" },
   raised = { "error", "an iterator raises an error where Lua shows no error tables: error" },
 }
 
@@ -52,7 +54,10 @@ local function sorted_names(fields)
   return names
 end
 
-local function show(value)
+local function show(value, name)
+  if name == "checkpoint" then -- one line of JSON, of use only as it is
+    return tostring(value)
+  end
   if type(value) == "number" and not compat.whole(value) then
     return ("%.4g"):format(value)
   end
@@ -71,7 +76,7 @@ end
 function M.line(level, event, fields)
   local parts = { "garner", level, event }
   for _, name in ipairs(sorted_names(fields)) do
-    parts[#parts + 1] = name .. "=" .. show(fields[name])
+    parts[#parts + 1] = name .. "=" .. show(fields[name], name)
   end
   return table.concat(parts, " ")
 end

@@ -210,7 +210,7 @@ end
 -- What a round of looks costs is spent before it. Gives a function that is called after each
 -- round, with the requests it took and how many jobs the next one asks about.
 local function rounds_spend(how, spec)
-  local per_request = spec.body_key and spec.batch or 1
+  local per_request = spec.body_key and (spec.batch or 100) or 1
   local charged = 0
   return function(took, left)
     local next_round = math.ceil(left / per_request)
