@@ -73,6 +73,8 @@ local cases = {
     requests = 1 },
   { "34 an unknown encoding", answer = { headers = { "Content-Encoding: rot13" }, body = "{}" },
     kind = "protocol", code = "encoding", requests = 1 },
+  { "34 an encoding with a carriage return in it", kind = "protocol", code = "encoding",
+    requests = 1, answer = { headers = { "Content-Encoding: gzip\r6" }, body = "{}" } },
   refused("34 an unknown transfer encoding", { OK .. "Transfer-Encoding: rot13\r\n\r\n{}" }),
   refused("34 chunks in chunks",
     { OK .. "Transfer-Encoding: chunked, chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n" }),

@@ -164,6 +164,7 @@ static void test_coding(void **state) {
   } rows[] = {
     {"HTTP/1.1 200 OK\r\n\r\n", GN_CODING_IDENTITY},
     {"Content-Encoding:\r\n", GN_CODING_IDENTITY},
+    {"Content-Encoding: gzip\r6\r\n", GN_CODING_OTHER},
     {"content-encoding: identity\r\n", GN_CODING_IDENTITY},
     {"Content-Encoding: GZip \r\n", GN_CODING_GZIP},
     {"Content-Encoding: x-gzip\r\n", GN_CODING_GZIP},

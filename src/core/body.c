@@ -37,7 +37,7 @@ enum gn_coding gn_body_coding(const struct gn_buf *headers) {
         break;
       value += skip;
       len -= skip;
-      word = strcspn(value, ", \t\r\n");
+      word = strcspn(value, ", \t");
       word = word < len ? word : len;
       one = coding_of(value, word);
       /* One inside the other: nobody does that but to hide a bomb. */
