@@ -64,12 +64,6 @@ local cases = {
   silent("10 a body a byte at a time", { body = ("x"):rep(500), every = 0.05 }),
   { "10 a body with pauses is one", json = true, requests = 1,
     answer = { body = '{"a":1}', every = 0.02 } },
-  { "10 a body that stands still", kind = "timeout", code = "stall", requests = 1,
-    retryable = true, answer = { body = "{}", length = 9, after = "stall" },
-    options = { stall_timeout = 1 }, request = { attempts = 1 } },
-  { "10 an answer that stands still", kind = "timeout", code = "stall", requests = 1,
-    retryable = true, answer = { OK, { stall = true } },
-    options = { stall_timeout = 1 }, request = { attempts = 1 } },
   { "78 a wait beyond the deadline is not begun", kind = "throttled", code = "429", requests = 1,
     retryable = true, answer = { status = 429, headers = { "Retry-After: 30" } },
     options = { timeout = 20 }, also = function(outcome)
@@ -137,9 +131,9 @@ describe("a connection", function()
         return res and "ok" or err.kind, core.now() - started
       end
       local results = garner.all {
-        function() return get("https://silent.example", 0.5) end,
+        function() return get("https://silent.example", 0.3) end,
         function() return get(%q, 20) end,
-        function() return get("https://silent.example.com", 1) end,
+        function() return get("https://silent.example.com", 0.5) end,
       }
       for i, r in ipairs(results) do print(i, r[1], r[2] < 6) end
       garner.close()]]):format(s.url), ('LD_PRELOAD="$LD_PRELOAD %s"'):format(shim))
@@ -172,7 +166,7 @@ describe("a connection", function()
       one:settimeout(0.05)
       hole = select(2, one:connect("127.0.0.1", port)) == "timeout"
     end
-    local _, err = client { base_url = "http://127.0.0.1:" .. port, connect_timeout = 0.2 }
+    local _, err = client { base_url = "http://127.0.0.1:" .. port, connect_timeout = 0.1 }
       :request(CREATE)
     for _, one in ipairs(held) do one:close() end
     if not hole then

@@ -94,7 +94,8 @@ CURLcode gn_framing_result(const struct gn_framing *f) {
   case CURLE_RECV_ERROR:
     if (says(f, "response headers"))
       return (CURLcode)GN_CURLE_TOO_LARGE;
-    return says(f, "chunked-encoding") ? CURLE_WEIRD_SERVER_REPLY : f->rc;
+    /* Damaged on the way as often as not: what is cut is judged so too. */
+    return says(f, "chunked-encoding") ? CURLE_PARTIAL_FILE : f->rc;
   case CURLE_SSL_CONNECT_ERROR:
     /* Nothing is wrong with the peer's TLS: the connection broke. */
     return says(f, "SSL_ERROR_SYSCALL") || says(f, "reset by peer") ||
