@@ -6,6 +6,7 @@ local errors = require "garner.errors"
 local pull = require "garner.pull"
 local pulls = require "spec.support.pulls"
 local tasks = require "garner.tasks"
+local time = require "garner.time"
 
 local new, numbers, states = pulls.new, pulls.numbers, pulls.states
 local failing, windows_of = pulls.failing, pulls.windows
@@ -203,6 +204,16 @@ describe("states of windows", function()
     assert.same({ "planned", "planned", "planned", "planned" }, states(made))
     assert.equal(4, made:each(function() end))
     assert.same({ "fetched", "fetched", "provisional", "provisional" }, states(made))
+  end)
+
+  it("count the age of naive windows in their zone", function()
+    -- The windows end at 100 to 400 of the local clock, eight hours ahead of UTC.
+    local made = new { now = 380 - 8 * 3600, lag = 100, local_zone = time.zone "+08:00" }
+    assert.same({ 3, 4 }, made:plan().young)
+    assert.equal(4, made:each(function() end))
+    assert.same({ "fetched", "fetched", "provisional", "provisional" }, states(made))
+    made = new { now = 380 + 5 * 3600, retention = 200, local_zone = time.zone "-05:00" }
+    assert.same({ 1 }, made:plan().past_retention)
   end)
 
   it("not_ready withholds rows and is loud", function()

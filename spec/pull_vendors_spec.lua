@@ -135,6 +135,31 @@ describe("Shoplazza's task without a URL", function()
 
   local WAIT = { first = 0.05, factor = 1, cap = 0.05, timeout = 0.12 }
 
+  it("is waited for beyond its own time, without a second task", function()
+    scope:settings { polls_until_ready = 4 }
+    local made = shop:events { event = "add_to_cart", date = day(3), on_not_ready = "wait",
+      wait_first = 0.05, wait = WAIT }
+    assert.is_true(#assert(made:collect()) > 0)
+    assert.equal(1, scope:count "/data/query")
+    assert.same({ "fetched" }, states(made))
+  end)
+
+  it("is made anew where a young window has to settle", function()
+    local made = shop:events { event = "add_to_cart", date = day(3), on_not_ready = "wait",
+      wait_first = 0.05, settle_after = "30d", wait = { first = 0.05 } }
+    assert.is_true(#assert(made:collect()) > 0)
+    assert.equal(2, scope:count "/data/query")
+  end)
+
+  it("costs no more than max_requests", function()
+    local made = shop:events { event = "add_to_cart", from = day(9), to = day(3),
+      max_requests = 5, concurrency = 1, wait = { first = 0.05 } }
+    local _, err = made:collect()
+    assert.equal("truncated", err.kind)
+    assert.equal("requests", err.code)
+    assert.is_true(scope:count "." <= 5)
+  end)
+
   it("is a hole, and one task", function()
     scope:settings { polls_until_ready = 1000 }
     local made = shop:events { event = "add_to_cart", date = day(3), wait = WAIT }

@@ -4,6 +4,7 @@
 -- It must not ask anything of a server.
 
 local time = require "garner.time"
+local zone = require "garner.zone"
 
 local M = {}
 
@@ -66,13 +67,27 @@ function Plan:__tostring()
   return table.concat(lines, "\n")
 end
 
+---When a window ends on the clock. Naive times count as if in UTC: what their
+---zone makes of them is known only where there is one.
+---@param window table
+---@param local_zone garner.Zone|nil
+---@return number epoch
+function M.ends(window, local_zone)
+  if not local_zone then return window.to end
+  local days = math.floor(window.to / 86400)
+  local year, month, day = zone.civil(days)
+  local rest = math.floor(window.to - days * 86400)
+  return local_zone:epoch(year, month, day, math.floor(rest / 3600), math.floor(rest % 3600 / 60),
+    rest % 60)
+end
+
 ---Is the window wholly older than what the vendor keeps?
 ---@param window table
 ---@param retention number|nil seconds
 ---@param now number epoch
 ---@return boolean
 function M.is_past(window, retention, now)
-  return retention ~= nil and window.to <= now - retention
+  return retention ~= nil and (window.ends or window.to) <= now - retention
 end
 
 ---May the data of the window still change?
@@ -81,7 +96,7 @@ end
 ---@param now number epoch
 ---@return boolean
 function M.is_young(window, lag, now)
-  return window.to + (lag or 0) > now
+  return (window.ends or window.to) + (lag or 0) > now
 end
 
 ---@param source garner.pull.source

@@ -65,6 +65,7 @@ local WITH_WAIT = { "settle_after", "wait_budget", "wait_first", "wait_factor", 
 ---@field from_text string
 ---@field to_text string
 ---@field zone_name string
+---@field local_zone? garner.Zone of naive windows, where it is known: for their age
 ---@field edges string
 ---@field fetch fun(window: table, budget: garner.pull.budget): table|nil, garner.Error|nil one
 ---       window's answer: rows (list or iterator), warnings, absent, requests, bytes, query_id;
@@ -117,6 +118,7 @@ Pull.__index = Pull
 ---@return string|nil message
 function M.new(source)
   source.now = source.now or time.now()
+  for _, window in ipairs(source.windows) do window.ends = plan.ends(window, source.local_zone) end
   local planned = plan.new(source)
   if source.on_retention == "refuse" and planned.past_retention[1] then
     local first = planned.windows[planned.past_retention[1]]

@@ -426,6 +426,7 @@ function Shoplazza:events(given)
   source = {
     name = ("events of %s"):format(self:origin()), windows = windows, from = range.from,
     to = range.to, from_text = range.from_text, to_text = range.to_text,
+    local_zone = range.local_zone,
     zone_name = range.local_zone and range.local_zone.name or "the shop's own times",
     edges = edges, requests_per_window = 2, notes = notes_of(names, edges),
     rate = { per_second = self.settings.rate, burst = self.settings.burst },

@@ -50,7 +50,7 @@ local function of_instants(range, rules, max, edges)
     zone_name = range.local_zone and range.local_zone.name or rules.zone_name or zone_name
   end
   return { from = range.from, to = range.to, from_text = range.from_text, to_text = range.to_text,
-    zone_name = zone_name, edges = edges, windows = windows }
+    local_zone = range.local_zone, zone_name = zone_name, edges = edges, windows = windows }
 end
 
 ---What a caller asked for.

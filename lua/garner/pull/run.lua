@@ -114,7 +114,7 @@ local function fetch_window(self, index, how)
   return patience.fetch {
     source = source, window = window, ask = look,
     age = function()
-      return source.now + (driver.current().now() - self.begun) - window.to
+      return source.now + (driver.current().now() - self.begun) - (window.ends or window.to)
     end,
     pause = function(seconds, why)
       record.reason = why
