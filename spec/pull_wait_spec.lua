@@ -183,6 +183,29 @@ describe("waiting for what is not ready", function()
     assert.truthy(first.reason:find("cancelled (not available yet)", 1, true), first.reason)
   end)
 
+  it("can be ended by its progress, at once or in a pause", function()
+    for _, verb in ipairs { "cancel", "close" } do
+      for nth = 1, 2 do
+        local calls, looks, made = 0, 0, nil
+        made = new { on_not_ready = "wait", concurrency = 1, fetch = function()
+          looks = looks + 1
+          return nil, later()
+        end, on_progress = function()
+          calls = calls + 1
+          if calls == nth then made[verb](made) end
+        end }
+        local real = core.now
+        core.now = function() return calls * 10 end -- progress is not shown too often
+        local ok, rows, err = pcall(made.collect, made)
+        core.now = real
+        assert(ok, rows)
+        if verb == "cancel" then assert.equal("cancelled", err.kind) else assert.same({}, rows) end
+        assert.equal(nth - 1, looks)
+        assert.same({}, clock.slept)
+      end
+    end
+  end)
+
   it("keeps no more answers than windows may be in flight, and one", function()
     for _, limit in ipairs { 1, 3 } do
       local held, most = 0, 0

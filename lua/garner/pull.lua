@@ -211,6 +211,8 @@ local function begin(self, verb, how)
   end
   self.run = run.new(source, self, how)
   self.run.limit = source.max_rows
+  -- Its first progress may have ended it.
+  if self.shut then self[self.shut](self) end
   return self.run
 end
 
@@ -372,7 +374,7 @@ end
 ---"cancelled". Local only; jobs already created go on at the vendor.
 function Pull:cancel()
   if not self.run then
-    self.shut = true
+    self.shut = "cancel"
   else
     self.run:stop(errors.new { kind = "cancelled",
       message = self.source.name .. ": the pull was cancelled" })
@@ -382,7 +384,7 @@ end
 ---Ends the pull and what it has in flight; further rows are nil. Any number
 ---of times, in any state.
 function Pull:close()
-  if self.run then self.run:close() else self.shut = true end
+  if self.run then self.run:close() else self.shut = "close" end
 end
 
 Pull.__close = Pull.close

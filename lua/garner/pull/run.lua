@@ -120,6 +120,8 @@ local function fetch_window(self, index, how)
       record.reason = why
       self.paused[index] = ("%s; asked again in %.0f s"):format(why, seconds)
       show_progress(self)
+      -- The caller's function ended the pull: nobody takes what this window gives.
+      if not self.stream then error("the pull has ended", 0) end
       self.stream:pause(index, seconds)
       self.paused[index], record.reason = nil, nil
     end,
