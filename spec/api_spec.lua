@@ -195,6 +195,24 @@ describe("a described verb", function()
       assert(things:get_ask { page_token = "page-2" }).rows[1])
   end)
 
+  it("walks by whatever names the next page", function()
+    for _, kind in ipairs {
+      { { n = 3, size = 2 }, { from = "nextPageToken", query = "pageToken" } },
+      { { n = 3, size = 2, link = "1" }, { link = "next" } },
+      { { n = 3, size = 2, numbers = 1 }, { page = "page", size = 2 } },
+    } do
+      local things = client { get = "/pages", query = kind[1], items = "things",
+        pages = { next = kind[2] } }
+      local before = scope:count()
+      local pull = things:ask { max_requests = 4 }
+      assert.equal(6, #assert(pull:collect()))
+      assert.is_true(scope:count() - before <= 4)
+    end
+    local message = raised(function() client { get = "/pages", items = "things",
+      pages = { next = { from = "a", link = "b" } } } end)
+    assert.truthy(message:find('garner.api "echo": verbs.ask: pages: next: give', 1, true), message)
+  end)
+
   it("tells not ready by the description's own rule, and errors in its words", function()
     local things = client({ get = "/status/{code}", arguments = { code = "id" },
       window = { from = "a", to = "b", max = "1d" },

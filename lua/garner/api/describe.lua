@@ -6,6 +6,7 @@ local api_arguments = require "garner.api.arguments"
 local compat = require "garner.compat"
 local endpoint = require "garner.endpoint"
 local errors = require "garner.errors"
+local next_page = require "garner.next_page"
 local options = require "garner.options"
 local pull = require "garner.pull"
 local time = require "garner.time"
@@ -288,6 +289,8 @@ local function read_verb(name, given, what)
     if verb.pages.items or not verb.pages.next then
       errors.misuse(what .. ": pages: next is missing, or items is here and not beside it")
     end
+    next_page.rules({ next = verb.pages.next, items = verb.items, method = verb.method,
+      json = verb.method ~= "GET" and {} or nil }, nil, what .. ": pages")
   end
   if verb.rate then
     verb.rate = options.check(verb.rate, RATE, what .. ": rate", "field")

@@ -27,18 +27,6 @@ local function fetch_page(self, verb, given, ctx, budget)
   return answer, nil, body
 end
 
--- Does a page name another one? Where only the walk knows, it may.
-local function names_next(rules, page, body)
-  if page.more ~= nil then return page.more end
-  local at = rules.from or rules.link
-  if at and rules.header == nil and rules.from ~= "header" then
-    local value = response.pick(body, at)
-    return value ~= nil and value ~= "" and value ~= false
-  end
-  if rules.size then return #page.items >= rules.size end
-  return true
-end
-
 -- All pages of a window.
 local function walk_pages(self, verb, given, ctx, budget)
   local request = endpoint.request(verb, requests.fields(verb, given, ctx), given)
@@ -64,7 +52,7 @@ local function walk_pages(self, verb, given, ctx, budget)
       walk:close()
       return nil, requests.explained(verb, err, ctx)
     end
-    more = names_next(verb.pages.next, res, body)
+    more = res.more
   end
 end
 
