@@ -240,10 +240,10 @@ static const char *const event_names[] = {
 static void push_progress(lua_State *L, const struct gn_event *event) {
   if (event->bytes > 0) {
     lua_createtable(L, 0, 2);
-    lua_pushnumber(L, (lua_Number)event->bytes);
+    gn_lua_push_size(L, event->bytes);
     lua_setfield(L, -2, "bytes");
     if (event->total >= 0) {
-      lua_pushnumber(L, (lua_Number)event->total);
+      gn_lua_push_size(L, (uint64_t)event->total);
       lua_setfield(L, -2, "total");
     }
     return;

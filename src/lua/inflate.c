@@ -37,7 +37,7 @@ static int inflate_next(lua_State *L) {
   if (gn_inflate_next(z, &data, &len, piece, sizeof piece, &n, &err) != 0)
     return gn_lua_fail(L, &err);
   lua_pushlstring(L, piece, n);
-  lua_pushnumber(L, (lua_Number)(data - start + 1));
+  gn_lua_push_size(L, (size_t)(data - start) + 1);
   return 2;
 }
 

@@ -133,7 +133,7 @@ static int result_size(lua_State *L) {
   const struct gn_result *r = check(L);
   size_t len;
   gn_result_body(r, &len);
-  lua_pushnumber(L, (lua_Number)(len ? len : r->file_size));
+  gn_lua_push_size(L, len ? len : r->file_size);
   return 1;
 }
 
@@ -178,7 +178,7 @@ static int result_facts(lua_State *L) {
   lua_createtable(L, 0, 3);
   lua_pushboolean(L, r->verified);
   lua_setfield(L, -2, "verified");
-  lua_pushnumber(L, (lua_Number)r->resumed);
+  gn_lua_push_size(L, r->resumed);
   lua_setfield(L, -2, "resumed");
   if (*r->sha256) {
     lua_pushstring(L, r->sha256);

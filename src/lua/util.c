@@ -101,6 +101,14 @@ void gn_lua_pass_interrupt(lua_State *L) {
     lua_sethook(L, lua_gethook(main), lua_gethookmask(main), 1);
 }
 
+void gn_lua_push_size(lua_State *L, uint64_t size) {
+#if GN_LUA_HAS_INTEGERS
+  lua_pushinteger(L, (lua_Integer)size);
+#else
+  lua_pushnumber(L, (lua_Number)size);
+#endif
+}
+
 void gn_lua_push_error(lua_State *L, const struct gn_error *err) {
   lua_createtable(L, 0, 8);
   lua_pushstring(L, gn_kind_name(err->kind));
