@@ -5,7 +5,9 @@ local socket = require "socket"
 
 local M = {}
 
-local server
+-- busted loads this file anew for each spec file; the server is the process's.
+local kept = debug.getregistry()
+local server = kept["spec.support.faults"]
 
 -- "spec/support/faults.lua" -> "spec/faults/start", wherever it was loaded from.
 local function start_path()
@@ -74,6 +76,7 @@ end
 ---@return spec.Faults
 function M.start()
   server = server or launch()
+  kept["spec.support.faults"] = server
   local made = ask("open()")
   return setmetatable({ id = made.id, port = made.port, ca_file = server.ca_file,
     url = "http://127.0.0.1:" .. made.port }, Faults)
