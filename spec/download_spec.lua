@@ -169,6 +169,40 @@ describe("a download", function()
     assert.equal(whole, file.sha256)
   end)
 
+  it("that is killed at any moment leaves no torn file", function()
+    local function put_old()
+      local file = assert(io.open(path, "wb"))
+      file:write "old"
+      file:close()
+    end
+    local shim = os.tmpname()
+    assert(os.execute("LD_PRELOAD= gcc -shared -fPIC -o " .. shim .. " spec/faults/killer.c"))
+    server:script("/f", serving { etag = '"a"' })
+    put_old()
+    local old, kills, resumed, code = content(), 0, 0, nil
+    for at = 1, 200 do
+      code = clients.run(([[
+        local api = require "garner".client { base_url = %q }
+        assert(api:download(%q, %q, { sha256 = %q }))]]):format(server.url,
+        server.url .. "/f?sig=secret", path, whole),
+        ('KILL_PATH=%s KILL_AT=%d LD_PRELOAD="$LD_PRELOAD %s"'):format(path, at, shim))
+      if code == 0 then break end
+      kills = kills + 1
+      assert.equal(137, code)
+      local there = content()
+      assert.is_true(there == old or #there == 200000, at .. ": " .. #there)
+      local file = assert(get())
+      assert.equal(whole, file.sha256)
+      resumed = resumed + (file.resumed > 0 and 1 or 0)
+      alone()
+      put_old()
+    end
+    os.remove(shim)
+    assert.equal(0, code)
+    assert.is_true(kills > 10, kills)
+    assert.is_true(resumed > 5, resumed)
+  end)
+
   it("that another one is writing is refused", function()
     server:script("/f", serving { etag = '"a"', pause = 0.01 })
     local garner = require "garner"

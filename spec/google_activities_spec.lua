@@ -211,4 +211,34 @@ describe("Google activities", function()
     for index = 1, 4 do seen[index] = newest():match "T(%d%d:%d%d)" end
     assert.same({ "23:15", "23:30", "23:45", "00:00" }, seen)
   end)
+
+  it("that appear late, newest first, with a failure on page 3, are all there once settled",
+    function()
+      local given = { application = "drive", from = day(3), to = day(2), page_size = 20 }
+      local function qualifiers(rows)
+        local out = {}
+        for index, row in ipairs(rows) do out[index] = row.unique_qualifier end
+        return out
+      end
+      local all = qualifiers(assert(google:activities(given):collect()))
+      assert.equal(2 * 96, #all)
+      google:close()
+      scope = simulator.get():scope()
+      google = garner.google_reports { token = scope.token, base_url = simulator.get().url,
+        log = false, retry = { backoff = 0.01 } }
+      scope:settings { late = 12, late_after = 3 }
+      scope:fault { path = "/drive$", query = "pageToken", skip = 1, times = 4, status = 500 }
+      given.on_not_ready, given.settle_after, given.wait_first = "wait", "30d", 0.02
+      given.concurrency = 1
+      local pull = google:activities(given)
+      assert.same(all, qualifiers(assert(pull:collect())))
+      local failed = 0
+      for _, request in ipairs(scope:requests()) do
+        if request.status == 500 then failed = failed + 1 end
+      end
+      assert.equal(4, failed)
+      -- A look is five pages; rows went on to appear while there were several.
+      assert.is_true(scope:count "/drive" > 2 * 2 * 5 + 5)
+      for _, each in ipairs(pull:coverage()) do assert.equal("fetched", each.state) end
+    end)
 end)

@@ -1,6 +1,7 @@
 -- What jobs live through, against the simulator: created again only where that is allowed,
 -- kept as text and gone on with, links that come late or expire, ids that nobody knows.
 local clients = require "spec.support.clients"
+local core = require "garner.core"
 local garner = require "garner"
 local simulator = require "spec.support.simulator"
 
@@ -509,17 +510,35 @@ describe("The life of a job", function()
       local set = assert(bv:create_reports { event_ids = ids, type = "live", concurrency = 8,
         dimensions = dimensions })
       assert.equal(500, #set.reports)
+      local begun = core.now()
       local reports = assert(set:wait { first = 0.2, factor = 1, cap = 0.2 })
+      local waited = core.now() - begun
       assert.equal(500, #reports)
-      local asked, rounds = scope:count "batch%-get", {}
+      -- A step ends where an id is asked about once more.
+      local steps, seen, created = {}, nil, nil
       for _, request in ipairs(scope:requests()) do
         if request.path:find("batch%-get") then
-          rounds[#rounds + 1] = select(2, request.body:gsub('"id"', ""))
+          local asked = {}
+          for id in request.body:gmatch '"id":"(.-)"' do asked[#asked + 1] = id end
+          if not seen or seen[asked[1]] then
+            seen = {}
+            steps[#steps + 1] = { time = request.time, calls = 0, ids = 0 }
+          end
+          for _, id in ipairs(asked) do seen[id] = true end
+          local step = steps[#steps]
+          step.calls, step.ids = step.calls + 1, step.ids + #asked
+        else
+          created = request.time
         end
       end
-      -- The first step asks about all 500, in full batches.
-      for index = 1, 5 do assert.equal(100, rounds[index]) end
-      assert.is_true(asked <= 5 * 12, asked)
+      assert.equal(500, steps[1].ids)
+      local late = 0
+      for index, step in ipairs(steps) do
+        assert.equal(math.ceil(step.ids / 100), step.calls, index)
+        if step.time > created + 0.6 then late = late + 1 end
+      end
+      assert.is_true(late <= 1, late)
+      assert.is_true(#steps <= 1 + waited / 0.16, #steps .. " steps in " .. waited .. " s")
     end)
   end)
 end)
