@@ -141,6 +141,7 @@ describe("a download", function()
     assert.equal("incomplete", err.code)
     assert.is_true(exists(path .. ".part"))
     assert.is_nil(content())
+    for line in io.lines(path .. ".part.meta") do assert.is_nil(line:find("secret", 1, true)) end
     file = assert(get { sha256 = whole:upper() })
     assert.equal(120000, file.resumed)
     assert.equal(whole, file.sha256)

@@ -172,12 +172,10 @@ describe("a secret", function()
             dimensions = { "watch_time", "poll_votes" } }
         end)
         if not made then return end
-        if made.checkpoint then
-          print("checkpoint", made:checkpoint())
-          try("resume", function() return bv:resume(made:checkpoint()) end)
-        end
+        print("checkpoint", made:checkpoint())
+        try("resume", function() return bv:resume(made:checkpoint()) end)
         local reports = try("wait", function() return made:wait(wait) end)
-        if made.checkpoint then print("checkpoint", made:checkpoint()) end
+        print("checkpoint", made:checkpoint())
         for _, report in ipairs(reports or {}) do
           print(tostring(report))
           local path = os.tmpname()
@@ -191,7 +189,9 @@ describe("a secret", function()
         next = { page = "page", size = 1 } })
       try("walk", function() return walk:collect() end)
       print(tostring(walk))
-      if walk.checkpoint then print("checkpoint", walk:checkpoint()) end
+      print("checkpoint of a walk", assert(walk:checkpoint()))
+      print("none", bv:pages("/x?api_key=query-s3cr3t", { items = "things",
+        next = { link = "next" } }):checkpoint())
       try("poll", function()
         return bv:poll({ path = "/_http/status/404?body=" .. token, ids = { "a" }, query_key = "id",
           id = "id", status = "s", states = { x = "done" }, first = 0.01, timeout = 0.1 },
@@ -212,6 +212,8 @@ describe("a secret", function()
     all[#all + 1], all[#all + 2] = scope.token, "s3cr3t"
     no_secret(output, all, "the output")
     assert.truthy(output:find('checkpoint\t{', 1, true), output)
+    assert.truthy(output:find('checkpoint of a walk\t{', 1, true), output)
+    assert.truthy(output:find("none\tnil", 1, true), output)
     assert.truthy(output:find("resume\tok", 1, true), output)
     assert.truthy(output:find("wait\tok", 1, true), output)
     assert.truthy(output:find("download\tok", 1, true), output)
