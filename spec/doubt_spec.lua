@@ -281,10 +281,11 @@ describe("Ctrl-C", function()
             dimensions = { "watch_time" } })
         end
         garner.check(create "event-done":wait { first = 0.01, cap = 0.05 })
-        garner.all { function() return create "event-stuck-1":wait() end,
-          function() return create "event-stuck-2":wait() end }
+        local one, two = create "event-stuck-1", create "event-stuck-2"
+        os.execute("(sleep 0.3; kill -INT " .. require "garner.core".pid() .. ") >/dev/null 2>&1 &")
+        garner.all { function() return one:wait() end, function() return two:wait() end }
       end)
-    ]==]):format(scope.token, sim.url), "timeout --foreground --preserve-status -s INT 1.2")
+    ]==]):format(scope.token, sim.url), "timeout 60")
     assert.equal(130, code, output)
     assert.truthy(output:find("2 jobs are still running", 1, true), output)
     local texts = {}

@@ -170,6 +170,27 @@ describe("a download", function()
     assert.equal(whole, file.sha256)
   end)
 
+  it("of a script that was interrupted is taken over", function()
+    server:script("/f", serving { etag = '"a"', pause = 0.2 }, serving { etag = '"a"' })
+    local code, output = clients.run(([[
+      local garner, told = require "garner", false
+      garner.main(function()
+        return garner.client { base_url = %q }:download(%q, %q, { on_progress = function(at)
+          if told or at.bytes == 0 then return end
+          told = true
+          os.execute("(sleep 0.1; kill -INT " .. require "garner.core".pid()
+            .. ") >/dev/null 2>&1 &")
+        end })
+      end)]]):format(server.url, server.url .. "/f?sig=other", path), "timeout 60")
+    assert.equal(130, code, output)
+    assert.is_nil(content())
+    assert.is_true(exists(path .. ".part"))
+    local file = assert(get())
+    assert.is_true(file.resumed > 0)
+    assert.equal(whole, file.sha256)
+    alone()
+  end)
+
   it("that is killed at any moment leaves no torn file", function()
     local function put_old()
       local file = assert(io.open(path, "wb"))

@@ -30,6 +30,11 @@ local WAITS = {
   { "a rate limit", [[local slow = garner.client { base_url = base, rate = 0.01 }
       slow:get "/_http/echo"
       slow:get "/_http/echo"]] },
+  { "a pull's jobs", [[garner.shoplazza { shop = "sim", token = "sim-token", base_url = base }
+      :events { event = "add_to_cart", from = "-3d", to = "yesterday",
+        wait = { first = 30, cap = 30 } }:collect()]] },
+  { "a pull that waits for what is not ready", [[garner.google_reports { token = "sim-token",
+      base_url = base }:entity_usage { date = "today", on_not_ready = "wait" }:collect()]] },
 }
 
 local SCRIPT = [[

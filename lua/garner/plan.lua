@@ -29,7 +29,8 @@ Plan.__index = Plan
 local function duration(seconds)
   if seconds < 120 then return ("%.0f s"):format(seconds) end
   if seconds < 7200 then return ("%.0f min"):format(seconds / 60) end
-  return ("%.1f h"):format(seconds / 3600)
+  if seconds < 172800 then return ("%.1f h"):format(seconds / 3600) end
+  return ("%.0f days"):format(seconds / 86400)
 end
 
 function Plan:__tostring()
