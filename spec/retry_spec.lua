@@ -315,3 +315,40 @@ describe("a rate", function()
     end
   end)
 end)
+
+describe("a wall clock that jumps by days", function()
+  it("84 changes no wait and no deadline", function()
+    local s, shim = faults.start(), os.tmpname()
+    assert(os.execute("LD_PRELOAD= gcc -shared -fPIC -o " .. shim .. " spec/faults/clock_jump.c"))
+    s:script("/again", { status = 503, headers = { "Retry-After: 1" } }, { body = "{}" })
+    s:script("/silent", { { stall = true } })
+    s:script("/job", { body = '{"id":"a","s":"run"}' }, { body = '{"id":"a","s":"run"}' },
+      { body = '{"id":"a","s":"done"}' })
+    s:script("/never", { body = '{"id":"a","s":"run"}' })
+    local code, output = clients.run(([[
+      local garner, core = require "garner", require "garner.core"
+      local api = garner.client { base_url = %q }
+      local function timed(name, from, to, fn)
+        local start = core.now()
+        local value, err = fn()
+        local took = core.now() - start
+        print(name, value and "ok" or err.kind, took >= from and took < to or took)
+      end
+      local function poll(path, timeout)
+        return api:poll({ path = path, ids = { "a" }, query_key = "id", id = "id", status = "s",
+          states = { done = "done", run = "running" }, first = 0.1, timeout = timeout },
+          function() end)
+      end
+      assert(math.abs(os.time() - os.time()) > 3600)
+      timed("again", 1, 30, function() return api:get("/again", { timeout = 40 }) end)
+      timed("silent", 0.25, 30, function() return api:get("/silent", { timeout = 0.3 }) end)
+      timed("job", 0.05, 30, function() return poll("/job", 40) end)
+      timed("never", 0.25, 30, function() return poll("/never", 0.3) end)
+      garner.close()]]):format(s.url), ('timeout 60 env LD_PRELOAD="$LD_PRELOAD %s"'):format(shim))
+    os.remove(shim)
+    s:stop()
+    assert.equal("again\tok\ttrue\nsilent\ttimeout\ttrue\njob\tok\ttrue\n"
+      .. "never\ttimeout\ttrue\n", output)
+    assert.equal(0, code)
+  end)
+end)
