@@ -157,6 +157,59 @@ describe("a fourth API, described by a table", function()
     assert(assert(err.retry()):wait(QUICK))
   end)
 
+  it("knows a job again by an id that is a number, with all its digits", function()
+    local looked = {}
+    local made = garner.api {
+      name = "numbers", base_url = "https://api.example.com", auth = false,
+      verbs = { list = {
+        post = "/jobs", arguments = { name = "text" },
+        job = { id = "id", status = "state", uri = "uri", states = { ["7"] = "done" },
+          poll = { get = "/jobs/{id}" } },
+      } },
+    } { log = false, transport = function(request)
+      if request.method == "POST" then return { body = '{"id":9007199254740991}' } end
+      looked[#looked + 1] = request.url
+      return { body = '{"id":9007199254740991,"state":7,"uri":"https://files.example.com/1"}' }
+    end }
+    local job = assert(made:create_list { name = "n" })
+    assert.equal("9007199254740991", job.id)
+    assert.equal("7", assert(job:wait(QUICK))[1].status)
+    assert.same({ "https://api.example.com/jobs/9007199254740991" }, looked)
+    made:close()
+  end)
+
+  it("goes on with jobs of several verbs, kept as one text", function()
+    local function verb(name, done)
+      return { post = "/" .. name, job = { id = "id", status = "state", uri = "uri",
+        states = { [done] = "done" }, poll = { get = "/" .. name .. "/{id}" } } }
+    end
+    local looked = {}
+    local made = garner.api {
+      name = "two", base_url = "https://api.example.com", auth = false,
+      verbs = { one = verb("ones", "ready"), other = verb("others", "there") },
+    } { log = false, transport = function(request)
+      local kind = request.url:match "com/(%w+)"
+      if request.method == "POST" then return { json = { id = kind .. "-1" } } end
+      looked[#looked + 1] = request.url:match "com(.*)"
+      return { json = { id = kind .. "-1", state = kind == "ones" and "ready" or "there",
+        uri = "https://files.example.com/1" } }
+    end }
+    local text = garner.jobs { assert(made:create_one()), assert(made:create_other()) }
+      :checkpoint()
+    local reports = assert(assert(made:resume(text)):wait(QUICK))
+    assert.equal("others-1", reports[2].id)
+    table.sort(looked)
+    assert.same({ "/ones/ones-1", "/others/others-1" }, looked)
+    -- A text with something else in it is no job with fewer reports.
+    local job, err = made:resume((text:gsub('"verb":"other"', '"verb":"none"')))
+    assert.is_nil(job)
+    assert.equal("checkpoint", err.code)
+    job, err = made:resume((text:gsub("}%]", "},5]")))
+    assert.is_nil(job)
+    assert.equal("checkpoint", err.code)
+    made:close()
+  end)
+
   it("asks for many jobs at once where the API can", function()
     local condition = { dimension = "REPORT_DIMENSION_WATCH_TIME",
       group_by_fields = garner.json.array {} }

@@ -327,6 +327,33 @@ describe("windows that share instants", function()
     end)
   end
 
+  it("give what was read before a source broke, and its error, with a key or without", function()
+    for _, keyed in ipairs { false, true } do
+      local made = new { time = function(row) return row.at end,
+        key = keyed and function(row) return tostring(row.at) end or nil,
+        fetch = function(each)
+          local at = each.from
+          return { rows = function()
+            at = at + 10
+            if each.index == 2 and at > 130 then
+              return nil, errors.new { kind = "protocol", message = "cut" }
+            end
+            driver.current().sleep(0)
+            return at < each.to and { at = at } or nil
+          end }
+        end }
+      local rows, err, partial
+      -- In a task, where waiting is a yield.
+      local results = tasks.all { function() rows, err, partial = made:collect() end }
+      assert.equal(0, results.failed, tostring(results[1].err))
+      assert.is_nil(rows)
+      assert.equal("hole", err.kind)
+      assert.equal("protocol", err.windows[1].err.kind)
+      assert.same({ "fetched", "failed", "fetched", "fetched" }, states(made))
+      assert.equal(9 + 3 + 9 + 9, #partial)
+    end
+  end)
+
   it("give one row per key, the later window's where values differ", function()
     local made, logged = new { to = 200, edges = "[]", time = function(row) return row.at end,
       key = function(row) return row.k .. "@" .. row.at end,

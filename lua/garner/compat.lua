@@ -160,4 +160,15 @@ function M.whole(v)
     and v % 1 == 0
 end
 
+--- A number as text, exact wherever this Lua holds it exactly: whole ones without exponent or
+--- fraction, integers of 64 bits with all digits. (An id or a status may come as a number.)
+---@param v number
+---@return string
+function M.number_text(v)
+  if M.whole(v) then
+    return ("%.0f"):format(v)
+  end
+  return tostring(v)
+end
+
 return M

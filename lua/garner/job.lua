@@ -92,7 +92,7 @@ function M.new(client, api, reports, fields)
   self.client, self.api, self.reports, self.number = client, api, reports, made
   self.creates, self.counts = self.creates or 1, self.counts or {}
   for _, each in ipairs(reports) do
-    each.client, each.api, each.job = client, api, self
+    each.client, each.api, each.job = client, each.api or api, self
     each.creates, each.created = each.creates or 1, each.created or os.time()
     each.created_at = each.created_at or core.now()
     watch.judge(each)
@@ -149,7 +149,7 @@ function M.failed_rule(states)
   return function(value)
     local out = {}
     for _, status in ipairs(type(value) == "table" and value or { value }) do
-      if compat.whole(status) then status = ("%.0f"):format(status) end
+      if compat.whole(status) then status = compat.number_text(status) end
       if type(status) ~= "string" or status == "" then
         return nil, "must be the server's statuses (numbers or texts), got " .. options.show(status)
       elseif states[status] and states[status] ~= "failed" then
@@ -332,7 +332,7 @@ local LOST_KINDS = { in_doubt = "in_doubt", not_found = "not_found" }
 
 -- The reports of a checkpoint get their age, and what was known of those that were lost.
 local function thaw_report(each, frozen)
-  each.creates, each.created = frozen.creates or 1, tonumber(frozen.created) or 0
+  each.creates, each.created = tonumber(frozen.creates) or 1, tonumber(frozen.created) or 0
   each.created_at = core.now() - math.max(0, os.time() - each.created)
   if frozen.lost or each.id == nil then
     each.state, each.status = "lost", frozen.lost or "missing"
@@ -342,24 +342,31 @@ local function thaw_report(each, frozen)
   return each
 end
 
+---The error for a checkpoint that makes no sense.
+---@param why string
+---@return garner.Error
+function M.unreadable(why)
+  return errors.new { kind = "invalid", code = "checkpoint", operation = "resume",
+    message = "the checkpoint cannot be read: " .. why }
+end
+
 ---A job out of a checkpoint.
 ---@param client garner.Client
----@param api garner.job.api
+---@param api garner.job.api of reports that have none yet
 ---@param fields table of the checkpoint
----@param thaw fun(frozen: table): garner.report
+---@param thaw fun(frozen: table): garner.report|nil nil where it is none
 ---@param given table recreate, if it is not the job's own
 ---@return garner.job|nil
 ---@return garner.Error|nil
 function M.thaw(client, api, fields, thaw, given)
   local list = {}
   for index, frozen in ipairs(type(fields.reports) == "table" and fields.reports or {}) do
-    if type(frozen) ~= "table" then break end
-    list[index] = thaw_report(thaw(frozen), frozen)
+    local each = type(frozen) == "table" and thaw(frozen)
+    -- A job without one of its reports would look whole.
+    if not each then return nil, M.unreadable(("its report %d is none"):format(index)) end
+    list[index] = thaw_report(each, frozen)
   end
-  if not list[1] then
-    return nil, errors.new { kind = "invalid", code = "checkpoint", operation = "resume",
-      message = "the checkpoint cannot be read: it has no reports" }
-  end
+  if not list[1] then return nil, M.unreadable "it has no reports" end
   local recreate = given.recreate
   if recreate == nil and fields.recreate ~= nil then
     recreate = M.recreate_rule(fields.recreate) or nil

@@ -98,8 +98,8 @@ end
 
 local function status_text(element, path)
   local value = response.pick(element, path)
-  if compat.whole(value) then
-    return string.format("%.0f", value)
+  if type(value) == "number" then
+    return compat.number_text(value)
   end
   return value ~= nil and tostring(value) or nil
 end

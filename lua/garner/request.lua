@@ -95,10 +95,7 @@ local function escape(text)
 end
 
 local function plain(value)
-  if compat.whole(value) then
-    return string.format("%.0f", value)
-  end
-  return tostring(value)
+  return type(value) == "number" and compat.number_text(value) or tostring(value)
 end
 
 local function form_body(form, what)

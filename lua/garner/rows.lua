@@ -103,10 +103,19 @@ local function keyed(self, window, source)
     out[at] = row
   end
   for _, row in ipairs(self.held) do put(row) end
-  for row in as_iterator(source) do
+  -- No `for`: the source may wait, which a `for` of PUC 5.1 cannot, and may end in an error.
+  local next_row = as_iterator(source)
+  local row, err = next_row()
+  while row ~= nil do
     if wanted(self, row, window) then put(row) end
+    row, err = next_row()
   end
-  return as_iterator(out)
+  local give = as_iterator(out)
+  return function()
+    local one = give()
+    if one == nil then return nil, err end
+    return one
+  end
 end
 
 -- Without a key, a row of the shared instant counts as often as the window

@@ -2,6 +2,7 @@
 -- creates one, shared polls until it has ended, the file that it leaves. It
 -- must not know any API, nor create a second job for a window that has one.
 
+local compat = require "garner.compat"
 local doubt = require "garner.doubt"
 local endpoint = require "garner.endpoint"
 local errors = require "garner.errors"
@@ -16,7 +17,7 @@ local vendor = require "garner.vendor"
 local M = {}
 
 local function text_of(value)
-  if type(value) == "number" then return ("%.14g"):format(value) end
+  if type(value) == "number" then return compat.number_text(value) end
   return type(value) == "string" and value ~= "" and value or nil
 end
 
@@ -146,15 +147,16 @@ function M.resume(verbs)
   return function(self, fields, given)
     local first = type(fields.reports) == "table" and fields.reports[1]
     local verb = type(first) == "table" and verbs[first.verb]
-    if not verb or not verb.job then
-      return nil, errors.new { kind = "invalid", code = "checkpoint", operation = "resume",
-        message = "the checkpoint cannot be read: its job is of no verb of this API" }
-    end
+    if not verb then return nil, job.unreadable "its job is of no verb of this API" end
     given = options.check(given, vendor.rules(endpoint.CALL_OPTIONS, M.rules(verb)), "resume")
-    return job.thaw(self, api_of(self, verb, given, verb.headers), fields, function(frozen)
-      local ask = { params = frozen.params or {}, query = frozen.query or {}, json = frozen.json,
-        headers = verb.headers }
-      return new_report(verb, text_of(frozen.id), ask)
+    return job.thaw(self, nil, fields, function(frozen)
+      -- Several jobs that were kept as one may be of several verbs.
+      local own = verbs[frozen.verb]
+      if not own then return nil end
+      local each = new_report(own, text_of(frozen.id), { params = frozen.params or {},
+        query = frozen.query or {}, json = frozen.json, headers = own.headers })
+      each.api = api_of(self, own, given, own.headers)
+      return each
     end, given)
   end
 end

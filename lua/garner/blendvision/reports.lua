@@ -3,6 +3,7 @@
 -- and "Get multiple events reports" (BlendVision One API reference); names
 -- that those pages lost are marked. It must not send anything or wait.
 
+local compat = require "garner.compat"
 local enums = require "garner.enums"
 local errors = require "garner.errors"
 local json = require "garner.json"
@@ -183,7 +184,7 @@ end
 ---@param states? table<string, string> what the statuses mean, if more is known than documented
 function M.apply(each, element, states)
   local status = present(element.status)
-  if type(status) == "number" then status = ("%.14g"):format(status) end
+  if type(status) == "number" then status = compat.number_text(status) end
   each.state = (states or M.STATES)[status] or "unknown"
   each.status = M.STATUSES:friendly(status) or "unknown"
   local uri = present(element.uri)
@@ -203,7 +204,7 @@ end
 -- The report's id as text; what has none cannot be asked about.
 local function id_of(element)
   local id = present(element.id)
-  if type(id) == "number" then id = ("%.14g"):format(id) end
+  if type(id) == "number" then id = compat.number_text(id) end
   return type(id) == "string" and id ~= "" and id or nil
 end
 

@@ -3,6 +3,7 @@
 -- list" (the API's discovery document) and "Reports API: limits". It must not
 -- send anything or wait.
 
+local compat = require "garner.compat"
 local time = require "garner.time"
 local values = require "garner.google_reports.values"
 
@@ -119,7 +120,7 @@ function M.each(raw)
   local first = events[1] or { parameters = {} }
   return { time = at, epoch = parsed and parsed.epoch or nil, application =
       present(id.applicationName), customer_id = present(id.customerId),
-    unique_qualifier = type(qualifier) == "number" and ("%.0f"):format(qualifier) or qualifier,
+    unique_qualifier = type(qualifier) == "number" and compat.number_text(qualifier) or qualifier,
     actor = actor_of(raw.actor), ip_address = present(raw.ipAddress),
     owner_domain = present(raw.ownerDomain), events = events, name = first.name,
     type = first.type, parameters = first.parameters, raw = raw }

@@ -3,6 +3,7 @@
 -- Query Task" and its siblings (Shoplazza Admin API reference), and the
 -- published OpenAPI file of version 2022-01. It must not send anything or wait.
 
+local compat = require "garner.compat"
 local enums = require "garner.enums"
 local json = require "garner.json"
 local report = require "garner.report"
@@ -35,7 +36,7 @@ local function present(value)
 end
 
 local function as_text(value)
-  if type(value) == "number" then return ("%.14g"):format(value) end
+  if type(value) == "number" then return compat.number_text(value) end
   return value ~= nil and tostring(value) or nil
 end
 
