@@ -170,6 +170,28 @@ describe("a download", function()
     assert.equal(whole, file.sha256)
   end)
 
+  it("that is killed after the file changed leaves no mark of the old one", function()
+    server:script("/f", serving { etag = '"a"', cut = 120000 },
+      serving { seed = 7, pause = 0.02 }, serving { etag = '"a"' })
+    assert.is_nil(get { attempts = 1 })
+    local code = clients.run(([[
+      require "garner".client { base_url = %q }:download(%q, %q, { on_progress = function(at)
+        if at.bytes > 0 and at.bytes < 120000 then os.execute "kill -9 $PPID" end
+      end })]]):format(server.url, server.url .. "/f?sig=other", path))
+    assert.equal(137, code)
+    assert.equal(2, server:count "/f")
+    assert.equal(whole, assert(get()).sha256)
+  end)
+
+  it("does not take over the part of another file", function()
+    server:script("/g", serving { etag = '"a"', cut = 120000, seed = 7 })
+    server:script("/f", serving { etag = '"a"' })
+    assert.is_nil(api:download(server.url .. "/g", path, { attempts = 1 }))
+    local file = assert(get())
+    assert.equal(0, file.resumed)
+    assert.equal(whole, file.sha256)
+  end)
+
   it("of a script that was interrupted is taken over", function()
     server:script("/f", serving { etag = '"a"', pause = 0.2 }, serving { etag = '"a"' })
     local code, output = clients.run(([[

@@ -185,21 +185,6 @@ describe("Google activities", function()
     assert.truthy(lines[1]["parameters.doc_id"])
   end)
 
-  it("come all, however late, with pages that shift and one that fails", function()
-    scope:settings { late = 5, late_after = 2 }
-    scope:fault { path = "/activity/", skip = 2, status = 500 }
-    local pull = google:activities { application = "drive", date = day(1), page_size = 40,
-      attempts = 1, on_not_ready = "wait", settle_after = "3d", wait_first = "20ms",
-      wait_cap = "20ms" }
-    local rows, last, seen = assert(pull:collect()), "", {}
-    for _, row in ipairs(rows) do
-      assert.is_true(row.time >= last)
-      assert.is_nil(seen[row.unique_qualifier])
-      last, seen[row.unique_qualifier] = row.time, true
-    end
-    assert.equal(96, #rows)
-  end)
-
   -- The newest of the range is at the midnight that ends it.
   it("appear late at the simulator when told to, newest last", function()
     scope:settings { late = 3, late_after = 1 }

@@ -8,12 +8,16 @@ local errors = require "garner.errors"
 local options = require "garner.options"
 local progress = require "garner.progress"
 local report = require "garner.report"
+local tasks = require "garner.tasks"
 local watch = require "garner.watch"
 
 local M = {}
 
 -- Polling, where neither the caller nor the vendor says otherwise (seconds).
 M.FIRST, M.FACTOR, M.CAP, M.TIMEOUT = 1, 1.5, 20, 1800
+
+-- Files on their way at a time.
+M.DOWNLOADS = 4
 
 -- Creating again, where the caller says only how often.
 M.PAUSE = 60
@@ -435,7 +439,7 @@ local function path_of(template, each, index)
   end))
 end
 
----Downloads every report to a file named by a template such as
+---Downloads every report, four at a time, to a file named by a template such as
 ---"out/{event_id}-{dimension}.csv" ({index}, {id} and {group_by} are there
 ---too). The folder must exist; characters that are not letters, digits, "-",
 ---"_" or "." become "_" in what is filled in.
@@ -456,13 +460,18 @@ function Job:download(template, given)
     end
     used[path], paths[index] = index, path
   end
-  local files, first = {}, nil
+  local calls, files, first = {}, {}, nil
   for index, each in ipairs(self.reports) do
-    local file, err = each:download(paths[index], given)
-    if file then
+    calls[index] = function() return each:download(paths[index], given) end
+  end
+  -- What shows progress shows it of one file at a time.
+  local shown = type(given) == "table" and (given.progress or given.on_progress)
+  for index, result in ipairs(tasks.all(calls, { concurrency = shown and 1 or M.DOWNLOADS })) do
+    if result.raised then error(result.err, 0) end
+    if result.ok then
       files[#files + 1] = paths[index]
     else
-      first = first or err
+      first = first or result.err
     end
   end
   if not first then return files end

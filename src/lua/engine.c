@@ -218,17 +218,18 @@ static int engine_stats(lua_State *L) {
   struct gn_stats s;
   size_t i;
   gn_engine_stats(check_engine(L), &s);
-  const struct { const char *name; double value; } rows[] = {
-    {"exchanges", (double)s.exchanges}, {"requests", (double)s.requests},
-    {"retries", (double)s.retries}, {"in_flight", (double)s.in_flight},
-    {"bytes_received", (double)s.received}, {"bytes_sent", (double)s.sent},
-    {"throttled", (double)s.throttled_ms / 1000},
+  const struct { const char *name; int64_t value; } rows[] = {
+    {"exchanges", s.exchanges}, {"requests", s.requests},
+    {"retries", s.retries}, {"in_flight", s.in_flight},
+    {"bytes_received", s.received}, {"bytes_sent", s.sent},
   };
   lua_createtable(L, 0, 7);
   for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-    lua_pushnumber(L, rows[i].value);
+    gn_lua_push_size(L, (uint64_t)rows[i].value);
     lua_setfield(L, -2, rows[i].name);
   }
+  lua_pushnumber(L, (lua_Number)s.throttled_ms / 1000);
+  lua_setfield(L, -2, "throttled");
   return 1;
 }
 

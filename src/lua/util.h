@@ -45,7 +45,7 @@ bool gn_lua_table(lua_State *L, int table, const char *name);
 
 /* After a wait: lets a Ctrl-C end this coroutine. */
 void gn_lua_pass_interrupt(lua_State *L);
-/* A number of bytes: an integer where this Lua has them. */
+/* A count, of bytes mostly: an integer where this Lua has them. */
 void gn_lua_push_size(lua_State *L, uint64_t size);
 
 /* Pushes { kind, code, message }. */
