@@ -305,6 +305,7 @@ void gn_exchange_start(struct gn_exchange *x) {
 }
 
 void gn_exchange_cancel(struct gn_exchange *x, const char *why) {
+  x->called_off = true;
   if (x->ended || x->finishing)
     return;
   off_wire(x);
@@ -420,7 +421,8 @@ static bool fetch_again(struct gn_exchange *x) {
   struct gn_verdict v = {.kind = r->error.kind};
   if (strcmp(r->error.code, "checksum") != 0)
     return false;
-  v.again = gn_download_spoiled(x->file) && x->request->safe;
+  v.again = gn_download_spoiled(x->file) && x->request->safe &&
+            !x->called_off;
   snprintf(v.code, sizeof v.code, "checksum");
   snprintf(record->code, sizeof record->code, "checksum");
   retry_or_end(x, &o, &v, record);

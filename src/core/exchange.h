@@ -28,6 +28,7 @@ struct gn_exchange {
   double paused;               /* seconds waited for pauses of the client */
   struct gn_file_job job;      /* makes a good file last */
   bool finishing;              /* job is with the file thread */
+  bool called_off;             /* meanwhile: no further attempt */
   bool ended;                  /* done was called */
   char *url;                   /* where a redirect led, or NULL */
   int redirects_left;          /* how many may still be followed */
