@@ -98,6 +98,26 @@ static void test_same_origin(void **state) {
   }
 }
 
+static void far(struct server_request *r, void *arg) {
+  char sig[6000];
+  (void)arg;
+  memset(sig, 'x', sizeof sig);
+  if (strcmp(r->target, "/far") == 0) {
+    server_send(r, "HTTP/1.1 302 Found\r\nContent-Length: 0\r\n"
+                   "Location: /there?sig=");
+    server_write(r, sig, sizeof sig);
+    server_send(r, "\r\n\r\n");
+  } else {
+    server_answer(r, 200, NULL, strstr(r->head, "xx HTTP/1.1") ? "all" : "");
+  }
+}
+
+static void test_long_location(void **state) {
+  struct rig *g = *state;
+  server_set(g->server, far, NULL);
+  rig_body(rig_expect(g, rig_request(g, "GET", "/far"), GN_OK, NULL), "all");
+}
+
 static void test_refused_redirects(void **state) {
   struct rig *g = *state;
   char to[3][256];
@@ -367,7 +387,8 @@ static void test_api_body_to_file(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-    EACH(test_same_origin), EACH(test_refused_redirects),
+    EACH(test_same_origin), EACH(test_long_location),
+    EACH(test_refused_redirects),
     EACH(test_post_is_not_redirected), EACH(test_other_urls),
     EACH(test_listed_origin), EACH(test_own_authorization_wins),
     EACH(test_private_addresses), EACH(test_plain_http_from_server),

@@ -12,6 +12,9 @@
 #include <string.h>
 #include <strings.h>
 
+/* A signed URL with a session's token in it passes 2 KB. */
+#define LONGEST_LOCATION 8192
+
 static void on_timer(struct gn_timer *t);
 static void on_token(struct gn_token_waiter *w, const struct gn_error *err,
                      bool again);
@@ -320,22 +323,25 @@ static bool is_read(const struct gn_request *r) {
 /* 1: followed, 0: this is no redirect to follow, -1: refused, err says why. */
 static int follow(struct gn_exchange *x, struct gn_error *err) {
   const char *location;
-  char text[2048], *target = NULL;
+  char *text, *target = NULL;
   struct gn_origin origin, from;
   size_t len;
   bool may;
+  int rc;
   long status = x->result->status;
   if (status != 301 && status != 302 && status != 303 && status != 307 &&
       status != 308)
     return 0;
   location = gn_headers_find(&x->result->headers, "Location", &len);
-  if (!location || len == 0 || len >= sizeof text)
+  if (!location || len == 0 || len > LONGEST_LOCATION)
     return gn_error_set(err, GN_PROTOCOL, "redirect",
                         "HTTP %ld without a usable Location", status);
-  memcpy(text, location, len);
-  text[len] = '\0';
-  if (gn_url_resolve(current_url(x), text, &target, err) != 0 ||
-      gn_url_origin(target, &origin, err) != 0 ||
+  text = gn_strndup(location, len);
+  if (!text)
+    return gn_error_memory(err);
+  rc = gn_url_resolve(current_url(x), text, &target, err);
+  gn_free(text);
+  if (rc != 0 || gn_url_origin(target, &origin, err) != 0 ||
       gn_url_origin(current_url(x), &from, err) != 0) {
     gn_free(target);
     if (err->kind == GN_MEMORY)
