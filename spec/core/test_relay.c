@@ -61,7 +61,7 @@ static void test_answered(void **state) {
   uint64_t id;
   offline(g);
   r = rig_request(g, "POST", "/a?b=c");
-  assert_int_equal(gn_request_add_header(r, "x-mine", 6, "1", 1, &err), 0);
+  assert_int_equal(gn_request_add_header(r, "x-mine", 6, "1:", 2, &err), 0);
   assert_int_equal(gn_request_set_body(r, "hello", 5, &err), 0);
   id = rig_submit(g, r);
   event = expect(g, GN_EVENT_REQUEST);
@@ -69,7 +69,7 @@ static void test_answered(void **state) {
   assert_string_equal(event->traffic->body, "hello");
   assert_int_equal(event->traffic->attempt, 1);
   assert_int_equal(event->traffic->line_count, 1); /* no credential */
-  assert_string_equal(event->traffic->lines[0], "x-mine: 1");
+  assert_string_equal(event->traffic->lines[0], "x-mine: 1:");
   rig_nothing(g, 20);
   supply(g, event->traffic->serial, 200, "X-A: b\r\n", "fine");
   gn_event_free(event);
@@ -156,6 +156,26 @@ static void test_limits(void **state) {
   supply(g, serial, 200, "", "too late");
   supply(g, 0, 200, "", "nobody's");
   rig_nothing(g, 20);
+}
+
+/* Those who read headers would take it for the end of a text. */
+static void test_nul_in_headers(void **state) {
+  static const char headers[] = "Content-Encoding: gz\0\0ip\r\n";
+  struct rig *g = *state;
+  struct gn_event *event;
+  struct gn_supply *s;
+  uint64_t id;
+  offline(g);
+  id = rig_get(g, "/a");
+  s = gn_supply_new(asked(g, "GET", "/a"));
+  s->status = 200;
+  assert_int_equal(gn_buf_append(&s->headers, headers, sizeof headers - 1),
+                   GN_BUF_OK);
+  assert_int_equal(gn_buf_append_text(&s->body, "fine"), GN_BUF_OK);
+  gn_engine_supply(g->engine, s);
+  event = rig_done(g, id);
+  rig_error_is(&event->result->error, GN_PROTOCOL, "framing");
+  gn_event_free(event);
 }
 
 static void test_cancelled(void **state) {
@@ -289,6 +309,40 @@ static void test_records_files(void **state) {
   unlink(path);
 }
 
+/* A gzip file's first ten bytes, which unpack to nothing, and then the rest. */
+static void packed_slowly(struct server_request *r, void *arg) {
+  static const char head[] = "\x1f\x8b\x08\0\0\0\0\0\x02\x03";
+  static const char rest[] = "\xcb\x48\xcd\xc9\xc9\x07\0"
+                             "\x86\xa6\x10\x36\x05\0\0\0";
+  (void)arg;
+  server_send(r, "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n"
+                 "Content-Length: 25\r\n\r\n");
+  server_write(r, head, sizeof head - 1);
+  server_stall(r, 50);
+  server_write(r, rest, sizeof rest - 1);
+  server_close(r);
+}
+
+static void test_progress(void **state) {
+  struct rig *g = *state;
+  struct gn_request *r = rig_request(g, "GET", "/f");
+  struct gn_event *event;
+  struct gn_error err;
+  char path[64];
+  snprintf(path, sizeof path, "/tmp/garner-relay-%ld", (long)getpid());
+  server_set(g->server, packed_slowly, NULL);
+  r->download = r->progress = true;
+  assert_int_equal(gn_request_set_file(r, path, &err), 0);
+  rig_submit(g, r);
+  event = expect(g, GN_EVENT_PROGRESS); /* nothing is none */
+  assert_int_equal(event->bytes, 5);
+  gn_event_free(event);
+  event = expect(g, GN_EVENT_DONE);
+  rig_error_is(&event->result->error, GN_OK, NULL);
+  gn_event_free(event);
+  unlink(path);
+}
+
 /* Log events --------------------------------------------------------------- */
 
 static void busy(struct server_request *r, void *arg) {
@@ -415,7 +469,8 @@ static void test_allocations(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
     BOTH(test_answered), BOTH(test_retries), BOTH(test_failures),
-    BOTH(test_limits), BOTH(test_cancelled), BOTH(test_walk),
+    BOTH(test_limits), BOTH(test_nul_in_headers), BOTH(test_cancelled),
+    BOTH(test_walk), BOTH(test_progress),
     BOTH(test_records), BOTH(test_records_files), BOTH(test_logs),
     BOTH(test_logs_are_bounded),
 #ifdef GN_FAULTS

@@ -28,6 +28,12 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg) {
   }
   if (a->body_started)
     return len;
+  /* libcurl refuses it on the wire; who reads headers relies on it. */
+  if (memchr(data, '\0', len)) {
+    gn_error_set(&a->sink_error, GN_PROTOCOL, "framing",
+                 "the header lines hold a NUL");
+    return 0;
+  }
   /* libcurl shows interim responses too: each status line starts anew. */
   if (len >= 5 && memcmp(data, "HTTP/", 5) == 0) {
     gn_buf_reset(a->headers);

@@ -184,7 +184,7 @@ int gn_download_response(struct gn_download *d, long status,
 
 void gn_download_tell(struct gn_download *d) {
   int64_t now;
-  if (!d->progress)
+  if (!d->progress || gn_sink_size(d->sink) == 0)
     return;
   now = gn_now_ms();
   if (d->told_at != 0 && now - d->told_at < TELL_MS)

@@ -108,8 +108,8 @@ void gn_relay_forget(struct gn_exchange *x) {
 
 /* The lines that only tell libcurl what not to add are nobody's business. */
 static bool is_real(const char *line) {
-  size_t len = strlen(line);
-  return len > 0 && line[len - 1] != ':';
+  const char *colon = strchr(line, ':');
+  return !colon || colon[1] != '\0';
 }
 
 static struct gn_traffic *make(struct gn_exchange *x, bool bodies) {
