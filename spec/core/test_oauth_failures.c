@@ -166,6 +166,37 @@ static void test_forked(void **state) {
   assert_int_equal(asked(g), 2);
 }
 
+/* The fork came while another thread was changing the lists. */
+static void test_forked_amid_change(void **state) {
+  struct rig *g = *state;
+  struct gn_policy *p = g->policy;
+  struct gn_oauth_token *tokens;
+  struct gn_limiter limiter;
+  pid_t child;
+  int status = -1;
+  fine(g);
+  pthread_mutex_lock(&p->oauth->lock);
+  pthread_mutex_lock(&p->lock);
+  tokens = p->oauth->tokens;
+  limiter = p->limiter;
+  p->oauth->tokens = (struct gn_oauth_token *)p;
+  p->limiter.freed = NULL;
+  p->limiter.freed_count = p->limiter.freed_capacity = 100;
+  child = fork();
+  if (child == 0) {
+    gn_policy_enter(p);
+    gn_policy_release(p, gn_now() + 1000);
+    _exit(gn_oauth_usable(p->oauth, "", true) == 0 ? 42 : 1);
+  }
+  p->oauth->tokens = tokens;
+  p->limiter = limiter;
+  pthread_mutex_unlock(&p->lock);
+  pthread_mutex_unlock(&p->oauth->lock);
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_true(WIFEXITED(status));
+  assert_int_equal(WEXITSTATUS(status), 42);
+}
+
 static void test_closed_engine(void **state) {
   struct rig *g = *state;
   uint64_t id;
@@ -291,7 +322,7 @@ int main(void) {
     RUN(test_early_refresh_fails), RUN(test_final), RUN(test_failures),
     RUN(test_cancelled_waiter), RUN(test_deadline_of_a_waiter),
     RUN(test_deadline_of_a_fetch), RUN(test_closed_engine),
-    RUN(test_forked),
+    RUN(test_forked), RUN(test_forked_amid_change),
     RUN(test_bad_options), RUN(test_address_of_the_endpoint),
 #ifdef GN_FAULTS
     RUN(test_allocations), RUN(test_allocations_of_a_policy),

@@ -15,6 +15,10 @@ void gn_limiter_init(struct gn_limiter *l, double rate, double burst) {
 
 void gn_limiter_destroy(struct gn_limiter *l) {
   gn_free(l->freed);
+  gn_limiter_forget(l);
+}
+
+void gn_limiter_forget(struct gn_limiter *l) {
   l->freed = NULL;
   l->freed_count = l->freed_capacity = 0;
 }

@@ -25,6 +25,8 @@ struct gn_limiter {
  * burst: how many may leave at once, at least 1. */
 void gn_limiter_init(struct gn_limiter *l, double rate, double burst);
 void gn_limiter_destroy(struct gn_limiter *l);
+/* In a child of fork: the slots given back are neither used nor freed. */
+void gn_limiter_forget(struct gn_limiter *l);
 /* Takes the next slot; returns the seconds to wait until it, 0 for now. *slot
  * is what gn_limiter_release takes, GN_NO_SLOT if there is nothing to give. */
 double gn_limiter_reserve(struct gn_limiter *l, double now, double *slot);

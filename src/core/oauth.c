@@ -177,8 +177,15 @@ void gn_oauth_free(struct gn_oauth *a) {
   gn_free(a);
 }
 
+/* What a thread of the parent had half changed at the fork is left where it is:
+ * it can neither be used nor freed. */
 void gn_oauth_enter(struct gn_oauth *a) {
   static const pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
+  if (pthread_mutex_trylock(&a->lock) != 0) {
+    a->tokens = NULL;
+    a->news = NULL;
+    memset(a->seen, 0, sizeof a->seen);
+  }
   a->lock = fresh;
   a->fetches = NULL;
   gn_policy_enter(a->policy);

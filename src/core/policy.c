@@ -205,6 +205,9 @@ void gn_policy_enter(struct gn_policy *p) {
   if (p->generation == generation)
     return;
   p->generation = generation;
+  /* Half changed, perhaps, like the credential's lists. */
+  if (pthread_mutex_trylock(&p->lock) != 0)
+    gn_limiter_forget(&p->limiter);
   p->lock = fresh;
   p->auth.lock = fresh;
   if (p->oauth)
