@@ -263,16 +263,18 @@ static int client_set_token(lua_State *L) {
 /* The texts to hide that the core knows: tokens, what got them. */
 static int client_secrets(lua_State *L) {
   struct gn_policy *p = gn_lua_client(L, 1);
+  char **box = gn_lua_object(L, sizeof *box, GN_LUA_TEXT);
   size_t i;
   int n = 0;
   lua_newtable(L);
   for (i = 0; p->oauth && i < GN_OAUTH_SECRETS; i++) {
-    char *text = gn_oauth_secret(p->oauth, i);
-    if (!text)
+    *box = gn_oauth_secret(p->oauth, i);
+    if (!*box)
       continue;
-    lua_pushstring(L, text);
-    gn_wipe(text, strlen(text));
-    gn_free(text);
+    lua_pushstring(L, *box);
+    gn_wipe(*box, strlen(*box));
+    gn_free(*box);
+    *box = NULL;
     lua_rawseti(L, -2, ++n);
   }
   return 1;
@@ -314,6 +316,8 @@ static int client_close(lua_State *L) {
   struct gn_policy **box = luaL_checkudata(L, 1, GN_LUA_CLIENT);
   struct gn_policy *p = *box;
   *box = NULL;
+  if (p)
+    gn_policy_enter(p);
   gn_policy_unref(p);
   return 0;
 }

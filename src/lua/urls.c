@@ -10,16 +10,19 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A core string in a box, freed by the collector if pushing it raises. */
+/* A core string in a box, freed by the collector if pushing it raises; it may
+ * be a secret. */
 static int box_gc(lua_State *L) {
-  char **box = lua_touserdata(L, 1);
+  char **box = luaL_checkudata(L, 1, GN_LUA_TEXT);
+  if (*box)
+    gn_wipe(*box, strlen(*box));
   gn_free(*box);
   *box = NULL;
   return 0;
 }
 
 static char **new_box(lua_State *L) {
-  return gn_lua_object(L, sizeof(char *), "garner.core.text");
+  return gn_lua_object(L, sizeof(char *), GN_LUA_TEXT);
 }
 
 static int push_text(lua_State *L, int rc, char **box,
@@ -203,6 +206,6 @@ void gn_lua_urls_open(lua_State *L) {
   };
   static const luaL_Reg none[] = {{NULL, NULL}};
   static const luaL_Reg meta[] = {{"__gc", box_gc}, {NULL, NULL}};
-  gn_lua_type(L, "garner.core.text", none, meta);
+  gn_lua_type(L, GN_LUA_TEXT, none, meta);
   luaL_setfuncs(L, functions, 0);
 }

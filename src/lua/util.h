@@ -23,6 +23,7 @@
 #define GN_LUA_FILE "garner.core.file"
 #define GN_LUA_RULES "garner.core.rules"
 #define GN_LUA_INFLATE "garner.core.inflate"
+#define GN_LUA_TEXT "garner.core.text"
 
 /* A userdata of zeros with its metatable: collectable from birth. */
 void *gn_lua_object(lua_State *L, size_t size, const char *type);
