@@ -433,12 +433,18 @@ static CURLcode end_body(struct gn_attempt *a, CURLcode rc) {
   return CURLE_PARTIAL_FILE;
 }
 
+/* Whatever is a matter of framing, a damaged chunk too: what came before it may
+ * be no part of the file. */
 static CURLcode check_framing(struct gn_attempt *a, CURLcode rc) {
   curl_off_t first_byte = 0;
   struct gn_framing f = {rc, a->headers, false, a->head_ended, a->text};
+  CURLcode result;
   curl_easy_getinfo(a->easy, CURLINFO_STARTTRANSFER_TIME_T, &first_byte);
   f.answering = first_byte > 0;
-  return gn_framing_result(&f);
+  result = gn_framing_result(&f);
+  if (a->to_file && (result != rc || result == CURLE_WEIRD_SERVER_REPLY))
+    gn_download_distrust(a->file);
+  return result;
 }
 
 CURLcode gn_attempt_feed(struct gn_attempt *a, long status,

@@ -207,6 +207,11 @@ int gn_download_end(struct gn_download *d, bool framed, struct gn_error *err) {
   return 0;
 }
 
+void gn_download_distrust(struct gn_download *d) {
+  forget(d);
+  gn_sink_distrust(d->sink);
+}
+
 bool gn_download_restarts(struct gn_download *d, long status) {
   if (d->asked == 0 || (!d->refused && status != 416))
     return false;

@@ -44,6 +44,8 @@ void gn_download_tell(struct gn_download *d);
 /* The wire says that this was all. framed: it says so in a way that a cut
  * connection does not. Code "incomplete" if bytes are missing. */
 int gn_download_end(struct gn_download *d, bool framed, struct gn_error *err);
+/* The framing made no sense: what came may be no part of the file. */
+void gn_download_distrust(struct gn_download *d);
 /* After an attempt: true if the next one is to start from nothing because of
  * what the server answered. True only so often. */
 bool gn_download_restarts(struct gn_download *d, long status);

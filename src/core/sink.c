@@ -361,6 +361,13 @@ int gn_sink_finish(struct gn_sink *s, struct gn_error *err) {
   return sync_folder(s, err);
 }
 
+void gn_sink_distrust(struct gn_sink *s) {
+  if (s->fd < 0)
+    return;
+  s->marked = false;
+  unlink(s->mark);
+}
+
 void gn_sink_abort(struct gn_sink *s) {
   if (s->fd < 0)
     return;

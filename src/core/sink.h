@@ -49,6 +49,8 @@ int gn_sink_write(struct gn_sink *s, const void *data, size_t len,
 /* The body is whole. File: checks, fsync, rename, fsync of the folder. */
 int gn_sink_finish(struct gn_sink *s, struct gn_error *err);
 
+/* File: what is in the .part cannot be gone on with, whoever comes. */
+void gn_sink_distrust(struct gn_sink *s);
 /* File: closes the .part, and removes it if it cannot be gone on with; nothing
  * after a finish. Idempotent. */
 void gn_sink_abort(struct gn_sink *s);
