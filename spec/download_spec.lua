@@ -254,7 +254,8 @@ describe("a download", function()
     local good, bad = results[1], results[2]
     if good[1] == nil then good, bad = bad, good end
     assert.equal(whole, good[1].sha256)
-    assert.equal("EBUSY", bad[2].code)
+    assert.equal("locked", bad[2].code)
+    assert.is_true(bad[2].retryable)
   end)
 
   it("with a wrong checksum is no download", function()

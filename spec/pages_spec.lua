@@ -190,6 +190,13 @@ describe("client:pages", function()
     assert.is_nil(items)
     assert.equal("truncated", too_many.kind)
     assert.equal(3, #partial)
+    -- The third page's first item is one too many, or the second page's second: lost, if a walk
+    -- went on behind that page.
+    assert.is_nil(too_many.resume)
+    _, too_many, partial = walk({ n = 6, size = 2 }):collect { max_rows = 4 }
+    assert.equal(4, #partial)
+    local rest = walk({ n = 6, size = 2 }, { resume = too_many.resume }):collect()
+    assert.equal(8, #assert(rest))
   end)
 
   it("never shows a credential to a next link elsewhere", function()

@@ -454,6 +454,33 @@ describe("leaving a pull", function()
     assert.equal("pending", err.windows[1].state)
   end)
 
+  it("by close while it is to give something whole, is loud", function()
+    local folder = os.tmpname()
+    os.remove(folder)
+    os.execute("mkdir " .. folder)
+    for verb, argument in pairs { collect = false, save = folder .. "/rows.csv", download = folder,
+        series = false } do
+      local made
+      local function fetch(each)
+        if each.index == 3 then made:close() end
+        driver.current().sleep(0.01)
+        return { rows = { { n = 1, type = "t", time = "1" } } }
+      end
+      made = new { points = true, concurrency = 1, fetch = fetch, download = function(each)
+        fetch(each)
+        return folder .. "/" .. each.index
+      end }
+      local got, err = made[verb](made, argument or nil)
+      assert.is_nil(got, verb)
+      assert.equal("cancelled", err.kind)
+      assert.is_true(#err.windows >= 2)
+    end
+    local listed = io.popen("ls -A " .. folder)
+    assert.equal("", listed:read "*a")
+    listed:close()
+    os.execute("rmdir " .. folder)
+  end)
+
   it("from another task wakes who waits", function()
     local made = new { fetch = function()
       driver.current().sleep(5)

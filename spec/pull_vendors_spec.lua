@@ -151,6 +151,24 @@ describe("Shoplazza's task without a URL", function()
     assert.equal(2, scope:count "/data/query")
   end)
 
+  it("tells the bytes of its files", function()
+    local last
+    local given = { event = "add_to_cart", date = day(3), wait = { first = 0.05 },
+      on_progress = function(at) last = at end }
+    assert(shop:events(given):collect())
+    local bytes = last.bytes
+    assert.is_true(bytes > 100)
+    local folder = os.tmpname()
+    os.remove(folder)
+    os.execute("mkdir " .. folder)
+    local files = assert(shop:events(given):download(folder))
+    local file = assert(io.open(files[1].path, "rb"))
+    assert.equal(file:seek "end", bytes)
+    assert.equal(bytes, last.bytes)
+    file:close()
+    os.execute("rm -rf " .. folder)
+  end)
+
   it("costs no more than max_requests", function()
     local made = shop:events { event = "add_to_cart", from = day(9), to = day(3),
       max_requests = 5, concurrency = 1, wait = { first = 0.05 } }

@@ -81,7 +81,8 @@ end
 --- `on_progress` does; max_body (bytes), timeout, attempts, redirects
 ---@return garner.File|nil
 ---@return garner.Error|nil err kind "file" with the errno's name as code ("ENOSPC", also before
---- a byte was written; "EBUSY": another process writes the same file), and those of a request
+--- a byte was written), "locked" where another run is writing the same file; and those of a
+--- request
 return function(state, url, path, opts)
   opts = options.check(opts, SCHEMA, WHAT)
   if type(path) ~= "string" or path == "" or path:find("%z") then

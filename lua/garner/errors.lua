@@ -392,6 +392,9 @@ end
 
 local function finish(fields, context, result)
   local secrets = context.secrets and context.secrets() or nil
+  if fields.kind == "file" and fields.code == "locked" then
+    fields.retryable = true -- whoever has it will be done with it
+  end
   add_help(fields, context)
   fields.service, fields.operation = context.service, context.operation
   fields.method = context.method

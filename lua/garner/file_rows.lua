@@ -17,6 +17,7 @@ local M = {}
 ---@field format string|nil "csv", "jsonl" or "json", once the first row was read
 ---@field columns string[]|nil of CSV, the names of the columns in the file's order
 ---@field line integer|nil where the last row began; of a JSON list its number
+---@field size integer|nil bytes, of what `report:rows` downloaded
 
 local FORMATS = { csv = true, jsonl = true, json = true }
 

@@ -183,12 +183,13 @@ end
 --- The items of all pages in one list; after an error, called again, those still to come.
 ---@param opts table|nil `max_rows`: more than that ends as kind "truncated"
 ---@return table|nil items
----@return garner.Error|nil err
+---@return garner.Error|nil err with max_rows: `resume` only where the limit is the end of a page
 ---@return table|nil partial the items that came before the error
 function Walk:collect(opts)
   opts = options.check(opts, { max_rows = options.integer(1) }, "walk:collect")
   local out = {}
   while true do
+    local before, had = hidden[self].position, #out
     local page, err = self:next()
     if err then
       return nil, err, out
@@ -197,9 +198,12 @@ function Walk:collect(opts)
     end
     for _, item in ipairs(page.items) do
       if opts.max_rows and #out == opts.max_rows then
-        local resume = hidden[self].position
         self:close()
-        return nil, errors.new { kind = "truncated", code = "max_rows", resume = resume,
+        -- A walk goes on with whole pages: within one, what is left of it would be lost. (A
+        -- checkpoint gives that page once more.)
+        hidden[self].position = before
+        return nil, errors.new { kind = "truncated", code = "max_rows",
+          resume = had == #out and before or nil,
           message = "there are more than " .. opts.max_rows .. " rows (max_rows)" }, out
       end
       out[#out + 1] = item

@@ -73,7 +73,7 @@ local WITH_WAIT = { "settle_after", "wait_budget", "wait_first", "wait_factor", 
 ---       before each request. May be called again for the same window: a job that it made stays in
 ---       `window.job`, and is not made again
 ---@field download? fun(window: table, folder: string, budget: garner.pull.budget): string|nil,
----       garner.Error|nil
+---       garner.Error|nil, number|nil path, error, bytes
 ---@field time? fun(row: table): number|nil
 ---@field key? fun(row: table): string|nil
 ---@field identity? fun(row: table): string
@@ -262,10 +262,18 @@ function Pull:each(fn)
   return passed_on(self, compat.guard(give_each, begin(self, "each", self.source.fetch), fn))
 end
 
+-- The next row for what must be whole: a pull that was closed meanwhile is not, and does not
+-- look so.
+local function next_of(running)
+  local row, err = running:next()
+  if row == nil and not err then err = running:closed() end
+  return row, err
+end
+
 local function collect_rows(running)
   local out = {}
   while true do
-    local row, err = running:next()
+    local row, err = next_of(running)
     if err then return nil, err, out end
     if row == nil then return out end
     out[#out + 1] = row
@@ -275,7 +283,8 @@ end
 ---All rows as a list.
 ---@param given? table max_rows: the pull's own if left out
 ---@return table[]|nil
----@return garner.Error|nil kind "truncated" where there are more than max_rows
+---@return garner.Error|nil kind "truncated" where there are more than max_rows; "cancelled" where
+---       the pull was closed meanwhile, as in every verb that gives something whole
 ---@return table[]|nil partial the rows that did come, with an error
 function Pull:collect(given)
   local limit = options.check(given, { max_rows = options.integer(1) }, "collect").max_rows
@@ -294,7 +303,7 @@ function Pull:series()
     errors.misuse "series: the rows of this pull are no metric points"
   end
   local running = begin(self, "series", self.source.fetch)
-  return passed_on(self, compat.guard(series.collect, function() return running:next() end))
+  return passed_on(self, compat.guard(series.collect, function() return next_of(running) end))
 end
 
 ---Writes all rows to a file: CSV (RFC 4180) or JSON Lines, by the suffix. The
@@ -313,7 +322,7 @@ function Pull:save(path, given)
   local ok, count
   ok, count, err = compat.guard(function()
     local running = begin(self, "save", self.source.fetch)
-    return writer:write_all(function() return running:next() end)
+    return writer:write_all(function() return next_of(running) end)
   end)
   if not ok then writer:abort() end
   if self.run then self.run:close() end
@@ -356,12 +365,12 @@ function Pull:download(folder)
   if not lock then return nil, locked end
   local files = {}
   local ok, _, err = compat.guard(function()
-    return begin(self, "download", function(window, part)
-      local path, why = source.download(window, folder, part)
+    return next_of(begin(self, "download", function(window, part)
+      local path, why, bytes = source.download(window, folder, part)
       if not path then return nil, why end
       files[#files + 1] = { path = path, window = self.record[window.index] }
-      return { state = "fetched" }
-    end):next()
+      return { state = "fetched", bytes = bytes }
+    end))
   end)
   lock:abort()
   _, err = passed_on(self, ok, _, err)
@@ -381,8 +390,9 @@ function Pull:cancel()
   end
 end
 
----Ends the pull and what it has in flight; further rows are nil. Any number
----of times, in any state.
+---Ends the pull and what it has in flight; further rows are nil, and a
+---collect, series, save or download that is under way gives an error. Any
+---number of times, in any state.
 function Pull:close()
   if self.run then self.run:close() else self.shut = "close" end
 end

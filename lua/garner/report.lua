@@ -130,18 +130,21 @@ function Report:rows(options)
   end
   call.resume = false
   local path = os.tmpname()
-  local saved, err = self:download(path, call)
+  local ok, saved, err = compat.guard(self.download, self, path, call)
   local file, message, number
-  if saved then file, message, number = io.open(path, "rb") end
+  if ok and saved then file, message, number = io.open(path, "rb") end
   os.remove(path)
   self.file = nil
+  if not ok then error(saved, 0) end
   if not saved then return nil, err end
   if not file then
     return nil, errors.new { kind = "file", code = compat.errno(number),
       message = "cannot read what was downloaded: " .. tostring(message) }
   end
   reading.file, reading.close = file, true
-  return require("garner.file_rows").new(reading, "report:rows")
+  local rows = require("garner.file_rows").new(reading, "report:rows")
+  rows.size = saved.size
+  return rows
 end
 
 return M

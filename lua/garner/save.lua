@@ -65,7 +65,6 @@ end
 function M.lock(path)
   local file, raw = core.file_open(path)
   if file then return file end
-  raw.retryable = raw.code == "locked" or nil
   return nil, errors.from_raw(raw)
 end
 

@@ -344,7 +344,7 @@ static void test_part_in_use(void **state) {
   host(g, &h);
   first = rig_submit(g, download(g));
   rig_until(g, "/file", 1);
-  gn_event_free(rig_expect(g, download(g), GN_FILE, "EBUSY"));
+  gn_event_free(rig_expect(g, download(g), GN_FILE, "locked"));
   good(rig_done(g, first), 0);
 }
 

@@ -148,8 +148,8 @@ static int own_part(struct gn_sink *s, int fd, struct gn_error *err) {
                         "\"%s\" is not a regular file", s->part);
   if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
     if (errno == EWOULDBLOCK)
-      return gn_error_set(err, GN_FILE, "EBUSY",
-                          "\"%s\" is being written by another download",
+      return gn_error_set(err, GN_FILE, "locked",
+                          "another run is writing \"%s\" just now",
                           s->part);
     if (errno == EINTR)
       return 0;
@@ -181,7 +181,7 @@ static int open_part(struct gn_sink *s, struct gn_error *err) {
     if (owned < 0)
       return -1;
   }
-  return gn_error_set(err, GN_FILE, "EBUSY", "\"%s\" keeps changing", s->part);
+  return gn_error_set(err, GN_FILE, "locked", "\"%s\" keeps changing", s->part);
 }
 
 int gn_sink_open(struct gn_sink *s, struct gn_error *err) {

@@ -46,9 +46,6 @@ static int file_open(lua_State *L) {
   if (gn_sink_begin(f->sink, &err) == 0)
     return 1;
   drop(f);
-  if (strcmp(err.code, "EBUSY") == 0)
-    gn_error_set(&err, GN_FILE, "locked",
-                 "another run is writing \"%s\" just now", path);
   return gn_lua_fail(L, &err);
 }
 

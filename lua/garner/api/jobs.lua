@@ -227,7 +227,7 @@ function M.fetch(self, verb, given, window, budget)
   local rows = rows_of(verb, source, { client = self, given = given, window = window,
     report = each })
   window.job = nil
-  return { rows = rows, query_id = each.id }
+  return { rows = rows, query_id = each.id, bytes = source.size }
 end
 
 ---One window's file, kept as it is.
@@ -239,6 +239,7 @@ end
 ---@param budget table|nil
 ---@return string|nil path
 ---@return garner.Error|nil
+---@return number|nil bytes
 function M.keep(self, verb, given, window, folder, budget)
   local each, err = finished(self, verb, given, window, budget)
   if not each then return nil, err end
@@ -246,7 +247,8 @@ function M.keep(self, verb, given, window, folder, budget)
     window.from_text:gsub("[:%-]", ""):gsub("[^%w]", "-"), verb.rows.format or "csv")
   local saved
   saved, err = each:download(path, { max_body = given.max_body })
-  return saved and path, err
+  if not saved then return nil, err end
+  return path, nil, saved.size
 end
 
 return M

@@ -171,6 +171,14 @@ local function shut(self, state, why)
   self.meter:finish { rows = self.given, requests = self.budget.spent, bytes = self.bytes }
 end
 
+---Why there are no more rows, where the pull was closed before its end.
+---@return garner.Error|nil kind "cancelled"
+function Run:closed()
+  if self.state ~= "closed" or self.stopped then return nil end
+  return errors.new { kind = "cancelled", windows = coverage.open(self.record),
+    message = self.source.name .. ": the pull was closed before its end" }
+end
+
 ---Ends what is in flight; further rows are nil.
 function Run:close()
   if self.state == "running" then shut(self, "closed", "the pull was closed") end

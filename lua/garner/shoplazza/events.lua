@@ -84,7 +84,7 @@ function M.fetch(shop, window, given, budget)
   return { rows = query.rows(file, {
     query_id = each.query_id, query_event = window.event, window_from = window.from_text,
     window_to = window.to_text,
-  }), query_id = each.query_id, requests = requests }
+  }), query_id = each.query_id, requests = requests, bytes = file.size }
 end
 
 ---One window's file, kept as it is.
@@ -95,6 +95,7 @@ end
 ---@param budget? table `spend`
 ---@return string|nil path
 ---@return garner.Error|nil
+---@return number|nil bytes
 function M.keep(shop, window, folder, given, budget)
   local each, err = finished_task(shop, window, given, budget)
   if not each then return nil, err end
@@ -103,7 +104,8 @@ function M.keep(shop, window, folder, given, budget)
   local path = folder:gsub("/+$", "") .. "/" .. name
   local saved
   saved, err = each:download(path, { max_body = given.max_body })
-  return saved and path, err
+  if not saved then return nil, err end
+  return path, nil, saved.size
 end
 
 ---How jobs of Shoplazza are asked: one GET for each task, always with its id
