@@ -69,6 +69,18 @@ static void test_damaged_chunk(void **state) {
   assert_int_equal(server_hits(g->server, "/file"), 2);
 }
 
+/* Nor does it help that the answer was cut as well. */
+static void test_cut_too(void **state) {
+  static char lengths[] = "Content-Length: 4\r\nContent-Length: 20\r\n\r\n"
+                          "0123HTTP";
+  struct rig *g = *state;
+  struct gn_request *r = download(g, lengths);
+  gn_event_free(rig_expect(g, r, GN_PROTOCOL, "framing"));
+  assert_int_equal(server_hits(g->server, "/file"), 1);
+  assert_int_equal(access(part, F_OK), -1);
+  assert_int_equal(access(meta, F_OK), -1);
+}
+
 static void test_next_run(void **state) {
   static char lengths[] = "Content-Length: 4\r\nContent-Length: 8\r\n\r\n"
                           "0123HTTP";
@@ -88,7 +100,7 @@ static void test_next_run(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-    BOTH(test_damaged_chunk), BOTH(test_next_run),
+    BOTH(test_damaged_chunk), BOTH(test_cut_too), BOTH(test_next_run),
   };
   snprintf(path, sizeof path, "/tmp/garner-damaged-%ld", (long)getpid());
   snprintf(part, sizeof part, "%s.part", path);

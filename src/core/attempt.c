@@ -53,13 +53,18 @@ static long status_of(struct gn_attempt *a) {
   return status;
 }
 
-/* The header block is there, and a body or its end comes. */
+/* The header block is there, and a body or its end comes. What goes to a file
+ * stays if it is cut, so its framing is looked at before. */
 static int begin_body(struct gn_attempt *a) {
   struct gn_sink *sink = a->memory;
+  const char *wrong = a->file && a->easy
+                          ? gn_framing_contradiction(a->headers) : NULL;
   long status = status_of(a);
   curl_off_t length = -1;
   bool good = status >= 200 && status < 300;
   a->body_started = true;
+  if (wrong)
+    return gn_error_set(&a->sink_error, GN_PROTOCOL, "framing", "%s", wrong);
   a->to_file = a->file && good;
   if (a->to_file) {
     sink = a->file->sink;

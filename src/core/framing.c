@@ -45,7 +45,7 @@ static bool is(const char *text, size_t len, const char *word) {
 
 /* Which of two lengths is the true one is a guess; libcurl takes the last. And
  * what it does not unpack, it gives as it is. */
-static const char *contradiction(const struct gn_buf *headers) {
+const char *gn_framing_contradiction(const struct gn_buf *headers) {
   const char *name, *value;
   size_t pos = 0, name_len, len, encodings = 0;
   int64_t seen = -1;
@@ -70,7 +70,7 @@ static CURLcode complete(const struct gn_framing *f) {
     say(f, "the connection ended within the header lines");
     return CURLE_PARTIAL_FILE;
   }
-  wrong = contradiction(f->headers);
+  wrong = gn_framing_contradiction(f->headers);
   if (wrong)
     say(f, wrong);
   return wrong ? CURLE_WEIRD_SERVER_REPLY : CURLE_OK;

@@ -21,6 +21,8 @@ struct gn_framing {
   char *text;                   /* libcurl's words, CURL_ERROR_SIZE; ours */
 };
 
+/* Why nobody can tell where the body of that header block ends; NULL: well. */
+const char *gn_framing_contradiction(const struct gn_buf *headers);
 /* The result to judge by; f->text is replaced where libcurl had no words. */
 CURLcode gn_framing_result(const struct gn_framing *f);
 
