@@ -52,6 +52,13 @@ describe("a description", function()
     refused(nil, { window = { from = "a", to = "b", zone = "Moon/Base" } },
       "window: zone is no zone: ", "Moon/Base")
     refused(nil, { window = { from = "a", to = "b", edges = "[]" } }, "rows.time is missing")
+    refused(nil, { window = { from = "a", to = "b", place = "body" } },
+      "window: place: a GET request has no body")
+    refused(nil, { window = { from = "a", to = "b", date = "c" } }, "date is for kind")
+    refused(nil, { window = { kind = "date", from = "a", to = "b", edges = "(]" } },
+      "edges of dates are")
+    refused(nil, { body = { a = 1 } }, "body: a GET request has none")
+    refused(nil, { arguments = { kind = { "text", body = "kind" } } }, "it cannot go to the body")
     refused({ verbs = { pages = { get = "/x" } } }, nil,
       "verbs.pages: a client has that name for something else")
     refused(nil, { lag = "1d" }, "lag needs a window")
@@ -228,6 +235,10 @@ describe("a described verb", function()
     assert.equal("hole", err.kind)
     assert.equal("not_ready", pull:coverage()[2].state)
     assert.equal("come back later", pull:coverage()[2].reason)
+    local odd = client { get = "/status/200", not_ready = function() return "nearly" end }
+    local ok, message = pcall(function() return odd:ask():collect() end)
+    assert.is_false(ok)
+    assert.truthy(message:find("not_ready gives true", 1, true), message)
     rows, err = things:get_ask { code = 410, date = "2026-11-01" }
     assert.is_nil(rows)
     assert.equal("for 410: ", err.message:sub(1, 9))
@@ -241,5 +252,37 @@ describe("a described verb", function()
     local before = garner.time.now()
     for _ = 1, 4 do assert(things:get_ask { slow = true }) end
     assert.is_true(garner.time.now() - before >= 0.14)
+  end)
+
+  it("keeps that rate when it creates jobs, and names files by its title", function()
+    local made = 0
+    local things = garner.api {
+      name = "files", base_url = "https://api.example.com", auth = false, verbs = { export = {
+        post = "/jobs", arguments = { station = "id" }, window = { from = "a", to = "b" },
+        title = "export of {station}", rate = { per_second = 20, burst = 1 },
+        job = { id = "id", status = "state", uri = "uri", states = { done = "done" },
+          poll = { get = "/jobs/{id}" } },
+      } },
+    } { log = false, transport = function(request)
+      if request.url:find "files" then return { body = "a\n1\n" } end
+      made = made + (request.method == "POST" and 1 or 0)
+      return { json = { id = "j" .. made, state = "done", uri = "https://files.example.com/1" } }
+    end }
+    opened[#opened + 1] = things
+    local before = garner.time.now()
+    for _ = 1, 4 do assert(things:create_export { station = "kew", date = "2026-11-01" }) end
+    assert.is_true(garner.time.now() - before >= 0.14)
+    local folder, paths = os.tmpname(), {}
+    os.remove(folder)
+    os.execute("mkdir " .. folder)
+    for _, station in ipairs { "kew", "a/b" } do
+      local files, err = things:export { station = station, date = "2026-11-01",
+        wait = { first = 0.01 } }:download(folder)
+      assert(files, tostring(err))
+      paths[#paths + 1] = files[1].path:sub(#folder + 2)
+    end
+    os.execute("rm -rf " .. folder)
+    assert.same({ "export_of_kew-20261101T000000Z.csv", "export_of_a_b-20261101T000000Z.csv" },
+      paths)
   end)
 end)

@@ -245,6 +245,9 @@ describe("A report", function()
       client.downloads)
     made.reports[1].event_id = ".."
     assert.equal("o/_..-a", made:download("o/{event_id}-{id}")[1])
+    local ok, message = pcall(function() return made:download("o/{id}", { nonsense = 1 }) end)
+    assert.is_false(ok)
+    assert.truthy(message:find("job_spec.lua:%d+: client:download: unknown option"), message)
   end)
 
   it("that cannot be downloaded does not hide the others", function()

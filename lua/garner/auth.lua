@@ -3,10 +3,12 @@
 -- Must not: send anything, or show a secret: the values live in closures and in a
 -- weak table, never in a field.
 
+local base64 = require "garner.base64"
 local compat = require "garner.compat"
 local driver = require "garner.driver"
 local errors = require "garner.errors"
 local options = require "garner.options"
+local request = require "garner.request"
 
 local M = {}
 
@@ -239,45 +241,18 @@ end
 
 -- Sessions -------------------------------------------------------------------
 
-local BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-
-local function base64(text)
-  local out = {}
-  for i = 1, #text, 3 do
-    local a, b, c = text:byte(i, i + 2)
-    local n = a * 65536 + (b or 0) * 256 + (c or 0)
-    for shift = 3, 0, -1 do
-      local digit = math.floor(n / 64 ^ shift) % 64
-      out[#out + 1] = BASE64:sub(digit + 1, digit + 1)
-    end
-    if not c then
-      out[#out] = "="
-    end
-    if not b then
-      out[#out - 1] = "="
-    end
-  end
-  return table.concat(out)
-end
-
-local function escaped(text)
-  return (text:gsub("[^%w%-%._~]", function(c)
-    return string.format("%%%02X", c:byte())
-  end))
-end
-
 ---@class garner.Session one client's use of a credential
 local Session = {}
 Session.__index = Session
 
 -- Texts to hide: the last few tokens, as they are and as a URL carries them.
 local function remember(state, token)
-  local list = { token }
-  if escaped(token) ~= token then
-    list[2] = escaped(token)
+  local list, in_url = { token }, request.escape(token)
+  if in_url ~= token then
+    list[2] = in_url
   end
   if state.scheme == "basic" then
-    list[#list + 1] = base64(state.user .. ":" .. token)
+    list[#list + 1] = base64.encode(state.user .. ":" .. token)
   end
   for _, old in ipairs(state.secrets) do
     if #list < 8 and old ~= token then

@@ -529,7 +529,7 @@ end
 ---@return garner.File|nil
 ---@return garner.Error|nil
 function Client:download(url, path, opts)
-  return require("garner.download")(state_of(self, "client:download"), url, path, opts)
+  return require("garner.download").run(state_of(self, "client:download"), url, path, opts)
 end
 
 return M

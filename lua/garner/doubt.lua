@@ -149,16 +149,18 @@ local function run(spec)
 end
 
 -- Two creates at a time could each find the other's in the list. A task that was dropped
--- holds nothing any more.
+-- holds nothing any more, nor does a coroutine that nobody resumed and that was collected.
 local function one_at_a_time(spec)
   local owner = spec.owner
-  while owner.creating and not (owner.creating.task and owner.creating.task.dropped) do
+  owner.creating = owner.creating or setmetatable({}, { __mode = "v" })
+  local holder = owner.creating
+  while holder.at and not (holder.at.task and holder.at.task.dropped) do
     driver.current().sleep(0.02)
   end
   local mine = { task = driver.task() }
-  owner.creating = mine
+  holder.at = mine
   local ok, list, err = compat.guard(run, spec)
-  if owner.creating == mine then owner.creating = nil end
+  if holder.at == mine then holder.at = nil end
   if not ok then error(list, 0) end
   return list, err
 end

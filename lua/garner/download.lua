@@ -9,6 +9,8 @@ local progress = require "garner.progress"
 local request = require "garner.request"
 local response = require "garner.response"
 
+local M = {}
+
 local WHAT = "client:download"
 
 local function sha256(value)
@@ -56,6 +58,13 @@ local function meter_of(opts)
   end
 end
 
+--- A caller's options, checked; wrong ones raise at the caller's line.
+---@param opts table|nil as for `run`
+---@return table
+function M.check(opts)
+  return options.check(opts, SCHEMA, WHAT)
+end
+
 ---@class garner.File
 ---@field path string
 ---@field size integer bytes
@@ -83,8 +92,8 @@ end
 ---@return garner.Error|nil err kind "file" with the errno's name as code ("ENOSPC", also before
 --- a byte was written), "locked" where another run is writing the same file; and those of a
 --- request
-return function(state, url, path, opts)
-  opts = options.check(opts, SCHEMA, WHAT)
+function M.run(state, url, path, opts)
+  opts = M.check(opts)
   if type(path) ~= "string" or path == "" or path:find("%z") then
     errors.misuse(WHAT .. ": the path must be a text, got " .. options.show(path))
   end
@@ -115,3 +124,5 @@ return function(state, url, path, opts)
     verified = facts.verified, resumed = facts.resumed,
     headers = response.headers(result:headers()) }
 end
+
+return M

@@ -414,8 +414,11 @@ end
 
 -- Files -------------------------------------------------------------------------
 
--- Ids come from servers and callers: they must not lead out of the folder.
-local function file_part(value)
+---A part of a file's name. Ids come from servers and callers: they must not lead out of the
+---folder.
+---@param value any
+---@return string
+function M.file_part(value)
   local text = tostring(value):gsub("[^%w%-_.]", "_")
   if text:find "^%.*$" then text = "_" .. text end
   return text
@@ -435,7 +438,7 @@ local function path_of(template, each, index)
     end
     local value = name == "index" and index or each[name]
     if type(value) == "table" then value = table.concat(value, "-") end
-    return file_part(value == nil and "none" or value)
+    return M.file_part(value == nil and "none" or value)
   end))
 end
 
@@ -460,12 +463,13 @@ function Job:download(template, given)
     end
     used[path], paths[index] = index, path
   end
+  given = require("garner.download").check(given)
   local calls, files, first = {}, {}, nil
   for index, each in ipairs(self.reports) do
     calls[index] = function() return each:download(paths[index], given) end
   end
   -- What shows progress shows it of one file at a time.
-  local shown = type(given) == "table" and (given.progress or given.on_progress)
+  local shown = given.progress or given.on_progress
   for index, result in ipairs(tasks.all(calls, { concurrency = shown and 1 or M.DOWNLOADS })) do
     if result.raised then error(result.err, 0) end
     if result.ok then

@@ -88,7 +88,10 @@ local function check_map(map, what, lists)
   end
 end
 
-local function escape(text)
+--- A text as a part of a URL or form carries it.
+---@param text string
+---@return string
+function M.escape(text)
   return (text:gsub("[^%w%-%._~]", function(c)
     return string.format("%%%02X", c:byte())
   end))
@@ -108,7 +111,7 @@ local function form_body(form, what)
   for _, name in ipairs(names) do
     local values = form[name]
     for _, value in ipairs(type(values) == "table" and values or { values }) do
-      out[#out + 1] = escape(name) .. "=" .. escape(plain(value))
+      out[#out + 1] = M.escape(name) .. "=" .. M.escape(plain(value))
     end
   end
   return table.concat(out, "&")

@@ -1,9 +1,11 @@
 -- Owns what the answers of a described verb mean: the rows, warnings and the
 -- state of one page or window. It must not send anything and knows no API.
 
+local coverage = require "garner.coverage"
 local endpoint = require "garner.endpoint"
 local errors = require "garner.errors"
 local json = require "garner.json"
+local options = require "garner.options"
 local response = require "garner.response"
 local time = require "garner.time"
 
@@ -98,6 +100,16 @@ local function add_rows(verb, list, ctx, out)
   end
 end
 
+-- A window lacks what each of its pages lacks.
+local function in_both(one, other)
+  local known, out = {}, {}
+  for _, name in ipairs(other) do known[name] = true end
+  for _, name in ipairs(one) do
+    if known[name] then out[#out + 1] = name end
+  end
+  return out
+end
+
 ---@return garner.api.answer
 function M.new()
   return { rows = {}, warnings = {}, requests = 0, bytes = 0 }
@@ -131,7 +143,8 @@ function M.add(verb, answer, res, ctx)
   if verb.rows.all then
     local rows, absent = verb.rows.all(body, ctx)
     for _, row in ipairs(rows) do answer.rows[#answer.rows + 1] = row end
-    answer.absent = absent or answer.absent
+    answer.absent = answer.absent and absent and in_both(answer.absent, absent)
+      or absent or answer.absent
   else
     add_rows(verb, list or (json.is_array(body) and body or { body }), ctx, answer.rows)
   end
@@ -169,6 +182,10 @@ function M.finish(verb, answer, ctx, readers)
   local state, why = verb.not_ready(answer, ctx)
   if not state then return answer end
   if state == true then state = "not_ready" end
+  if state ~= "provisional" and not coverage.HOLES[state] then
+    errors.misuse(("%s: not_ready gives true, \"provisional\" or a hole's state, got %s"):format(
+      verb.name, options.show(state)))
+  end
   if not errors.is(why) then why = not_ready(why, answer.rows) end
   answer.state, answer.err, answer.reason = state, why, why.message
   return answer

@@ -83,7 +83,7 @@ end
 ---What one entry of `arguments` means.
 ---@param name string
 ---@param given any a rule, or a table of fields
----@param verb table method and path of the verb
+---@param verb table method, path and `carries` (a body) of the verb
 ---@param what string for messages
 ---@return garner.api.argument
 function M.compile(name, given, verb, what)
@@ -104,10 +104,14 @@ function M.compile(name, given, verb, what)
   elseif field.header then
     out.place, out.as = "headers", field.header
   elseif field.body then
+    if not verb.carries then
+      errors.misuse(("%s: it cannot go to the body, a %s request has none"):format(what,
+        verb.method))
+    end
     out.place, out.as = "json", field.body
   elseif type(field.query) ~= "table" then
-    local reads = verb.method == "GET" or verb.method == "HEAD" or field.query
-    out.place, out.as = reads and "query" or "json", field.query or name
+    local in_query = field.query or not verb.carries
+    out.place, out.as = in_query and "query" or "json", field.query or name
   end
   return out
 end

@@ -171,6 +171,10 @@ local function read_endpoint(verb, what)
   verb.method = verb.method:upper()
   if verb.job and verb.creates == nil then verb.creates = not verb.safe end
   if verb.safe == nil then verb.safe = verb.method == "GET" and not verb.creates end
+  verb.carries = verb.method ~= "GET" and verb.method ~= "HEAD"
+  if verb.body and not verb.carries then
+    errors.misuse(("%s: body: a %s request has none"):format(what, verb.method))
+  end
 end
 
 -- One look: many ids in the body of a POST, or one in a GET's query or path.
@@ -217,6 +221,18 @@ local function read_job(verb, what)
   verb.job = rules
 end
 
+-- What would be left out of the request would be left out of the answer's range, unseen.
+local function check_ends(verb, what)
+  local window = verb.window
+  if window.place == "body" and not verb.carries then
+    errors.misuse(("%s: window: place: a %s request has no body"):format(what, verb.method))
+  elseif window.kind ~= "date" and window.date then
+    errors.misuse(what .. ": window: date is for kind = \"date\"")
+  elseif window.kind == "date" and window.edges ~= "[]" and window.edges ~= "[)" then
+    errors.misuse(what .. ": window: edges of dates are \"[]\" or \"[)\" (to: the day after)")
+  end
+end
+
 local function check_edges(verb, what)
   local window = verb.window
   if window.kind ~= "date" and window.edges == "[]" and not (verb.rows or {}).time then
@@ -241,8 +257,9 @@ local function read_window(verb, what)
     end
   end
   window.edges = window.edges or (window.kind == "date" and "[]" or "[)")
-  window.place = window.place or (verb.method == "GET" and "query" or "body")
+  window.place = window.place or (verb.carries and "body" or "query")
   verb.window = window
+  check_ends(verb, what)
 end
 
 local function read_arguments(verb, what)

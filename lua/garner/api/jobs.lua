@@ -40,6 +40,7 @@ end
 
 -- One create request; an answer that does not say what was made is in doubt.
 local function create_once(self, verb, ask, call)
+  requests.keep_pace(self, verb, call)
   local res, err = self:request(endpoint.request(verb, ask, call))
   if not res then return nil, requests.explained(verb, err, { client = self, given = call }) end
   local body, why = res:json()
@@ -166,7 +167,8 @@ end
 -- The ended job of a window, which is created unless it has one.
 local function finished(self, verb, given, window, budget)
   if not window.job then
-    local ok, err = requests.admit(self, verb, given, budget)
+    local ok, err = true, nil
+    if budget then ok, err = budget:spend(1) end
     if ok then window.job, err = start(self, verb, given, window) end
     if not window.job then return nil, err end
   end
@@ -230,7 +232,7 @@ function M.fetch(self, verb, given, window, budget)
   return { rows = rows, query_id = each.id, bytes = source.size }
 end
 
----One window's file, kept as it is.
+---One window's file, kept as it is, under the title's name.
 ---@param self table vendor object
 ---@param verb table
 ---@param given table
@@ -243,7 +245,9 @@ end
 function M.keep(self, verb, given, window, folder, budget)
   local each, err = finished(self, verb, given, window, budget)
   if not each then return nil, err end
-  local path = ("%s/%s-%s.%s"):format((folder:gsub("/+$", "")), verb.name,
+  -- Of several pulls into one folder none must write over another's file.
+  local name = job.file_part(requests.fill(verb.title or verb.name, given))
+  local path = ("%s/%s-%s.%s"):format((folder:gsub("/+$", "")), name,
     window.from_text:gsub("[:%-]", ""):gsub("[^%w]", "-"), verb.rows.format or "csv")
   local saved
   saved, err = each:download(path, { max_body = given.max_body })

@@ -66,9 +66,7 @@ function M.fields(verb, given, ctx)
     headers = copy(verb.headers) }
   api_arguments.put(verb.arguments, given, fields)
   if verb.window then ranges.put(verb.window, ctx.window, fields) end
-  if verb.method == "GET" or verb.method == "HEAD" or not body and next(fields.json) == nil then
-    fields.json = nil
-  end
+  if not verb.carries or not body and next(fields.json) == nil then fields.json = nil end
   if next(fields.headers) == nil then fields.headers = nil end
   if verb.what then fields.what = M.fill(verb.what, given, ctx) end
   return fields
@@ -84,14 +82,19 @@ function M.own_rate(verb, given)
   return verb.rate and (not verb.rate.when or verb.rate.when(given)) and verb.rate or nil
 end
 
+---Waits as long as the rate of its own wants.
+function M.keep_pace(self, verb, given)
+  local rate = M.own_rate(verb, given)
+  if rate then pace.wait(self, rate) end
+end
+
 ---May the next request be made? The caller's budget and the verb's own rate say so.
 function M.admit(self, verb, given, budget)
   if budget then
     local ok, err = budget:spend(1)
     if not ok then return nil, err end
   end
-  local rate = M.own_rate(verb, given)
-  if rate then pace.wait(self, rate) end
+  M.keep_pace(self, verb, given)
   return true
 end
 
