@@ -59,6 +59,14 @@ describe("Google activities", function()
       to = day(2) }:collect()))
   end)
 
+  it("are told apart by numbers of 19 digits", function()
+    local each = require("garner.google_reports.activities").each
+    for _, digits in ipairs { "-5183214123456789012", "9007199254740993", "12" } do
+      local row = each(garner.json.decode('{"id":{"uniqueQualifier":' .. digits .. "}}"))
+      assert.equal(digits, row.unique_qualifier)
+    end
+  end)
+
   it("have events with parameters of every kind", function()
     local row = assert(google:activities { application = "drive", date = day(3) }:collect())[1]
     assert.equal("drive", row.application)
