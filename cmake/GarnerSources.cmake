@@ -113,6 +113,7 @@ set(GARNER_LUA_FILES
   garner/json_list.lua
   garner/jsonl.lua
   garner/log.lua
+  garner/methods.lua
   garner/next_page.lua
   garner/oauth.lua
   garner/options.lua

@@ -145,6 +145,7 @@ build = {
     ["garner.json_list"] = "lua/garner/json_list.lua",
     ["garner.jsonl"] = "lua/garner/jsonl.lua",
     ["garner.log"] = "lua/garner/log.lua",
+    ["garner.methods"] = "lua/garner/methods.lua",
     ["garner.next_page"] = "lua/garner/next_page.lua",
     ["garner.oauth"] = "lua/garner/oauth.lua",
     ["garner.options"] = "lua/garner/options.lua",

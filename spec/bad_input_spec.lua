@@ -250,6 +250,33 @@ describe("Ids with characters of URLs", function()
   end)
 end)
 
+describe("A verb called with a dot", function()
+  local bv, api
+
+  before_each(function()
+    bv = garner.blendvision { token = "t", org_id = "o" }
+    api = garner.client { base_url = "https://api.example.com" }
+  end)
+  after_each(function()
+    bv:close()
+    api:close()
+  end)
+
+  it("says so, of every kind of object", function()
+    misuse(function() bv.live_metrics { live_id = "x" } end, "colon: blendvision:live_metrics(")
+    misuse(function() bv.resume "text" end, "colon: client:resume(")
+    misuse(function() bv.get "/x" end, "colon: client:get(")
+    misuse(function() api.get "/x" end, "colon: client:get(")
+    misuse(function() api.close() end, "colon: client:close(")
+    local pull = bv:live_metrics { live_id = "x", from = "-1h", to = "now" }
+    misuse(function() pull.save "x.csv" end, "colon: pull:save(")
+    local walk = api:pages("/x", { items = "x", next = { link = "next" } })
+    misuse(function() walk.next() end, "colon: walk:next(")
+    local report = require("garner.report").new { id = "r", client = api }
+    misuse(function() report.download "x" end, "colon: report:download(")
+  end)
+end)
+
 describe("An answer", function()
   local sim, scope, bv, google, shop
 

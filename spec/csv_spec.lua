@@ -174,6 +174,15 @@ describe("csv", function()
     assert.same({ { 'a"b"', "c" } }, lists('a"b",c', { lazy_quotes = true }))
   end)
 
+  it("refuses lone carriage returns as line ends, of which it would make one header", function()
+    local rows, err = csv.collect { text = "a,b\r1,2\r3,4\r" }
+    assert.is_nil(rows)
+    assert.equal("csv", err.code)
+    assert.truthy(err.message:find("lone carriage returns", 1, true), err.message)
+    assert.same({}, csv.collect { text = "a,b\r\n" })
+    assert.same({ { ["a\rb"] = "1" } }, csv.collect { text = '"a\rb"\n1\n' })
+  end)
+
   it("raises where a loop would otherwise just end", function()
     local seen = 0
     local ok, err = pcall(function()

@@ -95,6 +95,22 @@ describe("client:pages", function()
     assert.equal(4, scope:count()) -- the fourth, empty, is how the end shows
   end)
 
+  it("warns where no page has the list, which may be misspelt", function()
+    local seen = {}
+    local loud = clients.client({ log = function(_, event, fields)
+      seen[#seen + 1] = event .. " " .. tostring(fields.items)
+    end }, scope)
+    local function all(items, n)
+      assert(loud:pages("/_http/pages", { items = items, next = TOKEN, query = { n = n } })
+        :collect())
+    end
+    all("thigns", 1)
+    all("things", 2)
+    assert.same({}, seen)
+    all("thigns", 2)
+    assert.same({ "pages.no_items thigns" }, seen)
+  end)
+
   it("gives items as {} where there are none", function()
     local page = assert(walk({ n = 1 }, { items = "nothing" }):next())
     assert.same({}, page.items)

@@ -83,6 +83,10 @@ function M.resume(client, text, kinds, given)
     return nil, errors.new { kind = "invalid", code = "checkpoint", operation = "resume",
       message = "the checkpoint cannot be read: " .. fields }
   end
+  if type(fields.origin) ~= "string" then
+    return nil, errors.new { kind = "invalid", code = "checkpoint", operation = "resume",
+      message = "the checkpoint cannot be read: it names no origin" }
+  end
   if fields.origin ~= client:origin() then
     errors.misuse(("resume: the checkpoint is of %s, this client's origin is %s"):format(
       options.show(fields.origin), client:origin()))

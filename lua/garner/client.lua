@@ -8,6 +8,7 @@ local core = require "garner.core"
 local engine = require "garner.engine"
 local errors = require "garner.errors"
 local log = require "garner.log"
+local methods = require "garner.methods"
 local options = require "garner.options"
 local request = require "garner.request"
 local response = require "garner.response"
@@ -531,5 +532,7 @@ end
 function Client:download(url, path, opts)
   return require("garner.download").run(state_of(self, "client:download"), url, path, opts)
 end
+
+methods.guard(Client, "client", function(value) return hidden[value] ~= nil end)
 
 return M

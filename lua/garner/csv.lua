@@ -269,7 +269,12 @@ local function step(self)
   if record and not reader.width then
     if reader.header == true then
       reader.columns = name_columns(record)
+      local names = record
       record = read_record(reader)
+      -- Else a whole file of them would be one header, and no row.
+      if not record and not reader.err and table.concat(names):find("\r", 1, true) then
+        fail(reader, "its lines end with lone carriage returns: convert them to \\n")
+      end
     elseif reader.header then
       reader.columns = name_columns(reader.header)
     end

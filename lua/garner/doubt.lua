@@ -77,6 +77,10 @@ local function equip(spec, err)
   if spec.ids then
     function err.candidates() return candidates(spec) end
     function err.adopt(_, id)
+      if type(id) ~= "string" or id == "" then
+        errors.misuse("adopt: an id expected, such as err:candidates()[1].id, got "
+          .. options.show(id))
+      end
       local list = spec.adopt(id)
       spec.log("warn", "in_doubt.adopted", { what = spec.what, id = list[1].id })
       return as_job(list)

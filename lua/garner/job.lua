@@ -5,6 +5,7 @@
 local compat = require "garner.compat"
 local core = require "garner.core"
 local errors = require "garner.errors"
+local methods = require "garner.methods"
 local options = require "garner.options"
 local progress = require "garner.progress"
 local report = require "garner.report"
@@ -482,5 +483,7 @@ function Job:download(template, given)
   first.reports, first.files = self.reports, files
   return nil, first
 end
+
+methods.guard(Job, "job")
 
 return M

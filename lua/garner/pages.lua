@@ -6,6 +6,7 @@ local compat = require "garner.compat"
 local core = require "garner.core"
 local driver = require "garner.driver"
 local errors = require "garner.errors"
+local methods = require "garner.methods"
 local next_rules = require "garner.next_page"
 local options = require "garner.options"
 local request = require "garner.request"
@@ -64,6 +65,7 @@ local function make_page(w, result)
     return nil, err
   end
   local items = w.opts.items and response.pick(body, w.opts.items)
+  w.listed = w.listed or items ~= nil
   w.number = w.number + 1
   page.number = w.number
   page.items = type(items) == "table" and items or {}
@@ -139,6 +141,10 @@ function Walk:next()
     return page
   elseif not err then
     w.position = { number = w.number, done = true }
+    -- An API may leave an empty list out; of several pages none has it where its name is wrong.
+    if w.opts.items and not w.listed and w.number > 1 then
+      w.state.log("warn", "pages.no_items", { items = w.opts.items, pages = w.number })
+    end
     finish(w)
     return nil
   end
@@ -335,5 +341,7 @@ function M.resume(state, fields)
   fields.at, fields.origin = nil, nil
   return make(state, options.check(fields, SCHEMA, "client:resume"), position)
 end
+
+methods.guard(Walk, "walk", function(value) return hidden[value] ~= nil end)
 
 return M

@@ -9,6 +9,7 @@ local compat = require "garner.compat"
 local coverage = require "garner.coverage"
 local driver = require "garner.driver"
 local errors = require "garner.errors"
+local methods = require "garner.methods"
 local options = require "garner.options"
 local plan = require "garner.plan"
 local run = require "garner.pull.run"
@@ -42,7 +43,9 @@ local WITH_WAIT = { "settle_after", "wait_budget", "wait_first", "wait_factor", 
 
 ---@class garner.pull.options
 ---@field concurrency? number windows in flight (4)
----@field on_not_ready? string "error" (default), "wait", "provisional", "skip"
+---@field on_not_ready? string what is not ready: "error" (default) is a hole, told after all rows;
+---       "wait" asks again; "provisional" takes what rows an answer that says so has (of an
+---       error it stays a hole); "skip" leaves it out, which `coverage()` alone tells
 ---@field lag? number|string how late the vendor's data settles; its own default
 ---@field settle_after? number|string with "wait": windows younger than this are asked for again
 ---       until two answers agree (default: the lag)
@@ -398,5 +401,7 @@ function Pull:close()
 end
 
 Pull.__close = Pull.close
+
+methods.guard(Pull, "pull")
 
 return M

@@ -3,6 +3,7 @@
 
 local compat = require "garner.compat"
 local errors = require "garner.errors"
+local methods = require "garner.methods"
 
 local M = {}
 
@@ -146,5 +147,7 @@ function Report:rows(options)
   rows.size = saved.size
   return rows
 end
+
+methods.guard(Report, "report")
 
 return M

@@ -36,7 +36,9 @@ function M.new(path, options, source)
   options = options or {}
   if type(options) ~= "table" then return nil, "a table of options expected" end
   for name in pairs(options) do
-    if name ~= "force" then return nil, ("unknown option %q"):format(tostring(name)) end
+    if name ~= "force" then
+      return nil, ("unknown option %q; known options: force"):format(tostring(name))
+    end
   end
   local suffix = path:match "%.(%w+)$"
   local format = suffix and FORMATS[suffix:lower()]

@@ -4,6 +4,7 @@
 local auth = require "garner.auth"
 local client = require "garner.client"
 local errors = require "garner.errors"
+local methods = require "garner.methods"
 local options = require "garner.options"
 local pull = require "garner.pull"
 
@@ -51,7 +52,10 @@ local function method(object, name)
   local inner = rawget(object, "client")
   local found = inner and inner[name]
   if type(found) ~= "function" or rawget(inner, name) ~= nil then return found end
-  return function(_, ...) return found(inner, ...) end
+  return function(self, ...)
+    -- Called with a dot it is refused there: what comes first is no client.
+    return found(self == object and inner or nil, ...)
+  end
 end
 
 -- What every vendor object has beside its own verbs and the client's.
@@ -74,6 +78,19 @@ function COMMON.resume(self, text, given)
     end
   end
   return self.client:resume(text, given, kinds)
+end
+
+local function is_vendor(value)
+  return type(value) == "table" and rawget(value, "settings") ~= nil
+end
+
+local guarded = setmetatable({}, { __mode = "k" })
+
+-- Classes are shared by all objects of a vendor.
+local function guard(class, name)
+  if guarded[class] then return end
+  methods.guard(class, name, is_vendor)
+  guarded[class] = true
 end
 
 ---A vendor object: its own verbs, and those of the client below.
@@ -104,6 +121,7 @@ function M.new(class, given, spec)
     options = M.rules(SETTINGS, spec.options or {}),
     rate = spec.rate, burst = spec.burst, credentials = spec.credentials,
   })
+  guard(class, spec.name)
   local made = { client = inner, settings = inner.options, log = inner.log, name = spec.name }
   return setmetatable(made, {
     __index = function(object, name)
@@ -117,6 +135,8 @@ function M.new(class, given, spec)
     __name = "garner." .. spec.name,
   })
 end
+
+methods.guard(COMMON, "client", is_vendor)
 
 ---A pull of a vendor: the source with what the caller's options say.
 ---@param self table vendor object
