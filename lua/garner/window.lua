@@ -65,37 +65,38 @@ local function prepare(range, options)
     if not max then return nil, message end
   end
   local per_second = ticks_per_second(range.from, range.to, grain, max or 0)
-  local p = { range = range, per_second = per_second, edges = edges,
-    grain = to_ticks(grain, per_second) }
-  if p.grain < 1 then return nil, "granularity: must be at least a microsecond" end
-  p.first, p.last = to_ticks(range.from, per_second), to_ticks(range.to, per_second)
-  p.open_start, p.moved_end = edges:sub(1, 1) == "(", edges == "(]"
-  if p.open_start then
+  local step = to_ticks(grain, per_second)
+  if step < 1 then return nil, "granularity: must be at least a microsecond" end
+  local first, last = to_ticks(range.from, per_second), to_ticks(range.to, per_second)
+  local open_start = edges:sub(1, 1) == "("
+  if open_start then
     -- Where a start is excluded, "a step earlier" must be an instant at which
     -- the API can have nothing between it and the start: both on the grid.
-    p.first, p.last = round_up(p.first, p.grain), round_up(p.last, p.grain)
-    if p.first >= p.last then
+    first, last = round_up(first, step), round_up(last, step)
+    if first >= last then
       return nil, ("the range lies between two steps of the API (%s s)"):format(tostring(grain))
     end
   end
-  p.step = p.last - p.first
+  local span = last - first
   if max then
-    local span = to_ticks(max, per_second)
-    if edges == "()" then span = span - p.grain end
-    if p.open_start then span = floor(span / p.grain) * p.grain end
+    span = to_ticks(max, per_second)
+    if edges == "()" then span = span - step end
+    if open_start then span = floor(span / step) * step end
     if span < 1 then
       return nil, ("max: %s leaves no room for a step of the API (%s s)"):format(
         show(options.max), tostring(grain))
     end
-    p.step = span
   end
-  p.count = floor((p.last - p.first + p.step - 1) / p.step)
-  return p
+  -- One constructor, no field written twice: LuaJIT of 2023 compiles a read
+  -- after two writes of a new table's field into the first one's value.
+  return { range = range, per_second = per_second, edges = edges, grain = step, first = first,
+    last = last, open_start = open_start, moved_end = edges == "(]", span = span,
+    count = floor((last - first + span - 1) / span) }
 end
 
 local function window(p, index)
-  local from = p.first + (index - 1) * p.step
-  local to = index == p.count and p.last or from + p.step
+  local from = p.first + (index - 1) * p.span
+  local to = index == p.count and p.last or from + p.span
   local per_second = p.per_second
   return {
     index = index,
@@ -104,6 +105,19 @@ local function window(p, index)
     send_from = to_seconds(p.open_start and from - p.grain or from, per_second),
     send_to = to_seconds(p.moved_end and to - p.grain or to, per_second),
   }
+end
+
+-- What is planned decides what is asked for, so it is counted once more that no
+-- instant of the range is left out: a wrong plan must never look like a whole one.
+local function check(windows, range)
+  local at = range.from
+  for _, each in ipairs(windows) do
+    if each.from ~= at or each.to <= each.from then break end
+    at = each.to
+  end
+  if at ~= range.to then
+    error("garner: the planned windows are not the range that was asked for", 0)
+  end
 end
 
 ---@class garner.Window
@@ -143,6 +157,7 @@ function M.plan(range, options)
   end
   local windows = {}
   for index = 1, p.count do windows[index] = window(p, index) end
+  check(windows, range)
   return windows
 end
 
