@@ -158,7 +158,10 @@ static void test_post_is_not_redirected(void **state) {
       r->safe = safe;
       r->redirects = 5; /* even if asked for */
       server_forget(g->server);
-      gn_event_free(rig_expect(g, r, GN_PROTOCOL, "redirect"));
+      /* "See Other" comes from a server that took the request. */
+      gn_event_free(rig_expect(
+          g, r, statuses[i] == 303 && !safe ? GN_IN_DOUBT : GN_PROTOCOL,
+          "redirect"));
       assert_int_equal(server_hits(g->server, "/"), 1);
     }
 }

@@ -329,12 +329,15 @@ static int follow(struct gn_exchange *x, struct gn_error *err) {
   bool may;
   int rc;
   long status = x->result->status;
+  /* "See Other" is what a server says that took the request. */
+  enum gn_kind kind =
+      status == 303 && !x->request->safe ? GN_IN_DOUBT : GN_PROTOCOL;
   if (status != 301 && status != 302 && status != 303 && status != 307 &&
       status != 308)
     return 0;
   location = gn_headers_find(&x->result->headers, "Location", &len);
   if (!location || len == 0 || len > LONGEST_LOCATION)
-    return gn_error_set(err, GN_PROTOCOL, "redirect",
+    return gn_error_set(err, kind, "redirect",
                         "HTTP %ld without a usable Location", status);
   text = gn_strndup(location, len);
   if (!text)
@@ -346,7 +349,7 @@ static int follow(struct gn_exchange *x, struct gn_error *err) {
     gn_free(target);
     if (err->kind == GN_MEMORY)
       return -1;
-    return gn_error_set(err, GN_PROTOCOL, "redirect",
+    return gn_error_set(err, kind, "redirect",
                         "HTTP %ld to something that is no http URL", status);
   }
   may = x->redirects_left > 0 && x->request->safe && is_read(x->request) &&
@@ -354,7 +357,7 @@ static int follow(struct gn_exchange *x, struct gn_error *err) {
         scheme_ok(x, target);
   if (!may) {
     gn_free(target);
-    return gn_error_set(err, GN_PROTOCOL, "redirect",
+    return gn_error_set(err, kind, "redirect",
                         x->redirects_left <= 0 && x->request->redirects > 0
                             ? "too many redirects, the last to %s://%s"
                             : "HTTP redirect to %s://%s is not followed",
