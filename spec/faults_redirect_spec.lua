@@ -38,9 +38,9 @@ describe("a redirect", function()
     return api:get(path, options)
   end
 
-  local function is_refused(name, err)
+  local function is_refused(name, err, kind)
     assert.truthy(err, name)
-    assert.equal("protocol", err.kind, name)
+    assert.equal(kind or "protocol", err.kind, name)
     assert.equal("redirect", err.code, name .. ": " .. tostring(err))
     assert.is_false(err.retryable, name)
     lacks_secrets(err)
@@ -139,7 +139,9 @@ describe("a redirect", function()
       s:script("/from", to("/x", status))
       for _, options in ipairs { { creates = true }, { safe = true }, {} } do
         options.body = "s3cr3t-mine"
-        is_refused(tostring(status), select(2, api:post("/from", options)))
+        -- "See Other" comes from a server that took the request.
+        local kind = status == 303 and not options.safe and "in_doubt" or nil
+        is_refused(tostring(status), select(2, api:post("/from", options)), kind)
       end
       assert.equal(3 * i, s:count "/from")
     end
