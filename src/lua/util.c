@@ -89,12 +89,14 @@ bool gn_lua_table(lua_State *L, int table, const char *name) {
 }
 
 /* The interpreter's handler sets a hook that raises, but on the main coroutine
- * only: one that waits in another would wait on. The main one keeps its hook,
- * so that nobody can swallow the interruption. */
+ * only: one that waits in another would wait on. What hook that one had gives
+ * way, as the main one's did. The main one keeps its hook, so that nobody can
+ * swallow the interruption. */
 void gn_lua_pass_interrupt(lua_State *L) {
   const int wanted = LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT;
   lua_State *main = gn_compat_main(L);
-  if (!main || main == L || lua_gethook(L) || !lua_gethook(main))
+  if (!main || main == L || !lua_gethook(main) ||
+      lua_gethook(L) == lua_gethook(main))
     return;
   if (lua_gethookcount(main) == 1 &&
       (lua_gethookmask(main) & wanted) == wanted)
