@@ -9,12 +9,15 @@ set(GARNER_CORE_SOURCES
   src/core/buf.c
   src/core/call.c
   src/core/clock.c
+  src/core/descriptor.c
   src/core/digest.c
+  src/core/doorbell.c
   src/core/download.c
   src/core/engine.c
   src/core/error.c
   src/core/exchange.c
   src/core/files.c
+  src/core/folder.c
   src/core/framing.c
   src/core/inflate.c
   src/core/json.c
@@ -23,22 +26,25 @@ set(GARNER_CORE_SOURCES
   src/core/limiter.c
   src/core/link.c
   src/core/mailbox.c
+  src/core/mark.c
   src/core/next_page.c
+  src/core/notify.c
   src/core/oauth.c
   src/core/oauth_fetch.c
   src/core/oauth_grant.c
-  src/core/mark.c
   src/core/pace.c
   src/core/pager.c
+  src/core/platform.c
   src/core/policy.c
   src/core/poll_round.c
   src/core/poll_rules.c
   src/core/poller.c
   src/core/process.c
-  src/core/relay.c
   src/core/quota.c
+  src/core/relay.c
   src/core/request.c
   src/core/retry.c
+  src/core/roster.c
   src/core/sink.c
   src/core/submit.c
   src/core/timer.c
@@ -46,15 +52,17 @@ set(GARNER_CORE_SOURCES
   src/core/url.c
   src/core/url_parts.c
   src/core/verify.c
+  src/core/watcher.c
 )
 
 set(GARNER_BINDING_SOURCES
   src/lua/client.c
   src/lua/engine.c
-  src/lua/inflate.c
   src/lua/file.c
+  src/lua/inflate.c
   src/lua/json_decode.c
   src/lua/json_encode.c
+  src/lua/mailbox.c
   src/lua/module.c
   src/lua/request.c
   src/lua/result.c

@@ -32,11 +32,6 @@ void gn_engine_ref(struct gn_engine *e) {
   gn_engine_unlock(e);
 }
 
-void gn_engine_posted(struct gn_engine *e) {
-  e->sequence++;
-  pthread_cond_broadcast(&e->changed);
-}
-
 CURL *gn_engine_easy_take(struct gn_engine *e, uint64_t wanted,
                           uint64_t *setup) {
   size_t i = e->idle_count;
@@ -215,12 +210,26 @@ static void run_once(struct gn_engine *e) {
   reap(e);
 }
 
+static void poll_sockets(struct gn_engine *e, int ms) {
+  struct gn_doorbell *doorbell = e->doorbell;
+  struct curl_waitfd *more = NULL;
+  unsigned count = 0;
+  if (doorbell)
+    more = gn_doorbell_watched(doorbell, &count);
+  curl_multi_poll(e->multi, more, count, ms, NULL);
+  if (doorbell)
+    gn_doorbell_run(doorbell);
+}
+
 void gn_engine_step(struct gn_engine *e, int64_t ms) {
   uint64_t before = gn_engine_sequence(e);
   int64_t now, due, wait = ms;
-  run_once(e);
-  if (gn_engine_sequence(e) != before)
-    return;
+  /* A thread has worked before it waits: by the step before. */
+  if (!e->threaded) {
+    run_once(e);
+    if (gn_engine_sequence(e) != before)
+      return;
+  }
   now = gn_now_ms();
   due = gn_timer_next(&e->timers);
   if (due != GN_NEVER && due - now < wait)
@@ -229,7 +238,7 @@ void gn_engine_step(struct gn_engine *e, int64_t ms) {
     wait = LONGEST_POLL_MS;
   if (wait < 0)
     wait = 0;
-  curl_multi_poll(e->multi, NULL, 0, (int)wait, NULL);
+  poll_sockets(e, (int)wait);
   run_once(e);
 }
 
@@ -244,6 +253,8 @@ static void shut_down(struct gn_engine *e) {
   while ((w = e->works))
     w->ops->cancel(w, "the engine was closed");
   gn_relay_drop(e);
+  gn_doorbell_free(e->doorbell);
+  e->doorbell = NULL;
   while (e->idle_count)
     curl_easy_cleanup(e->idle[--e->idle_count]);
   gn_files_free(e->files);
@@ -297,6 +308,8 @@ static void init_lock(struct gn_engine *e) {
 }
 
 static void destroy(struct gn_engine *e) {
+  if (e->has_descriptor)
+    gn_descriptor_close(&e->descriptor);
   pthread_cond_destroy(&e->changed);
   pthread_mutex_destroy(&e->lock);
   gn_free(e);
@@ -399,6 +412,7 @@ void gn_engine_close(struct gn_engine *e) {
       wait_stopped(e);
     return;
   }
+  gn_engine_hush(e);
   /* A thread that hangs is left to itself and keeps the engine's memory by its
    * own reference. */
   if (!e->threaded)

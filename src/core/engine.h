@@ -9,6 +9,7 @@
 #ifndef GN_ENGINE_H
 #define GN_ENGINE_H
 
+#include "doorbell.h"
 #include "mailbox.h"
 #include "pager.h"
 #include "policy.h"
@@ -78,12 +79,29 @@ uint64_t gn_engine_wait(struct gn_engine *e, uint64_t seen, int64_t ms);
 void gn_engine_step(struct gn_engine *e, int64_t ms);
 void gn_engine_stats(struct gn_engine *e, struct gn_stats *out);
 
+/* For hosts that wait by themselves; threaded engines only. */
+/* Readable from the moment an event is posted until it is acknowledged, and for
+ * good once the engine is closed. The engine's own, open as long as anything of
+ * it is there. -1: err says why. */
+int gn_engine_descriptor(struct gn_engine *e, struct gn_error *err);
+void gn_engine_acknowledge(struct gn_engine *e);
+/* The id of a mailbox that got something since it was last told of; 0: none. */
+uint64_t gn_engine_ready(struct gn_engine *e);
+/* Where the doorbell is, made on first use. */
+int gn_engine_doorbell(struct gn_engine *e, struct gn_doorbell_address *out,
+                       struct gn_error *err);
+
 /* For mailboxes: the lock that guards them. */
 void gn_engine_ref(struct gn_engine *e);
 void gn_engine_lock(struct gn_engine *e);
 void gn_engine_unlock(struct gn_engine *e);
 void gn_engine_cancel_mailbox(struct gn_engine *e, struct gn_mailbox *m);
-/* With the lock held: an event was added to a mailbox. */
-void gn_engine_posted(struct gn_engine *e);
+/* With the lock held: an event was added to a mailbox. Who waits for it at the
+ * doorbell, to be rung for when the lock is free again. */
+struct gn_bell *gn_engine_posted(struct gn_engine *e, struct gn_mailbox *m);
+/* A new mailbox gets its id. */
+void gn_engine_enrol(struct gn_engine *e, struct gn_mailbox *m);
+/* With the lock held: a mailbox is closed and told of no more. */
+void gn_engine_strike(struct gn_engine *e, struct gn_mailbox *m);
 
 #endif

@@ -1,13 +1,17 @@
-/* Owns: what an engine is made of, for the three files that work on it.
- * Must not: be included by anything but engine.c, submit.c and relay.c.
+/* Owns: what an engine is made of, for the files that work on it.
+ * Must not: be included by anything but engine.c, submit.c, relay.c, notify.c
+ * and doorbell.c.
  */
 #ifndef GN_ENGINE_STATE_H
 #define GN_ENGINE_STATE_H
 
 #include "clock.h"
+#include "descriptor.h"
+#include "doorbell.h"
 #include "engine.h"
 #include "files.h"
 #include "process.h"
+#include "roster.h"
 #include "work.h"
 
 #include <pthread.h>
@@ -38,11 +42,21 @@ struct gn_engine {
   int refs;                         /* owner, mailboxes, thread; the lock */
   uint64_t next_id;                 /* ids given so far; the lock */
   uint64_t sequence;                /* events posted so far; the lock */
+  struct gn_roster roster;          /* its mailboxes; the lock */
+  struct gn_descriptor descriptor;  /* for a host's loop; the lock */
+  bool has_descriptor;              /* it was made; the lock */
+  bool signalled;                   /* it is readable; the lock */
+  struct gn_doorbell *_Atomic doorbell; /* made on demand; NULL: not yet */
+  struct gn_doorbell_address address; /* of the doorbell; the lock */
+  struct gn_bell *orphans;          /* whose mailbox was closed; the lock */
   pthread_mutex_t lock;             /* guards what says so */
   pthread_cond_t changed;           /* an event was posted, or it stopped */
   _Atomic int64_t counts[GN_COUNTS]; /* statistics */
   struct gn_running running;        /* in the process's list */
 };
+
+/* It is closed: every loop may know, and nobody connects any more. */
+void gn_engine_hush(struct gn_engine *e);
 
 /* A child of fork has no thread of ours, but the lock may look taken. */
 static inline bool gn_engine_is_foreign(const struct gn_engine *e) {

@@ -4,6 +4,7 @@
 #include "mailbox.h"
 
 #include "alloc.h"
+#include "doorbell.h"
 #include "engine.h"
 #include "work.h"
 
@@ -35,6 +36,7 @@ struct gn_mailbox *gn_mailbox_new(struct gn_engine *e) {
   gn_engine_ref(e);
   m->engine = e;
   m->refs = 1;
+  gn_engine_enrol(e, m);
   return m;
 }
 
@@ -54,11 +56,21 @@ static void drop(struct gn_mailbox *m) {
   gn_engine_unref(e);
 }
 
+void gn_mailbox_release(struct gn_mailbox *m) {
+  bool last;
+  gn_engine_lock(m->engine);
+  last = unref_locked(m);
+  gn_engine_unlock(m->engine);
+  if (last)
+    drop(m);
+}
+
 void gn_mailbox_close(struct gn_mailbox *m) {
   struct gn_event *events;
   bool last;
   gn_engine_cancel_mailbox(m->engine, m);
   gn_engine_lock(m->engine);
+  gn_engine_strike(m->engine, m);
   m->closed = true;
   events = m->head;
   m->head = m->tail = NULL;
@@ -122,6 +134,7 @@ static bool is_too_much(struct gn_mailbox *m, const struct gn_event *event) {
 }
 
 static void post(struct gn_mailbox *m, struct gn_event *event) {
+  struct gn_bell *waiters;
   gn_engine_lock(m->engine);
   if (is_too_much(m, event)) {
     gn_engine_unlock(m->engine);
@@ -136,8 +149,9 @@ static void post(struct gn_mailbox *m, struct gn_event *event) {
     m->head = event;
   m->tail = event;
   m->count++;
-  gn_engine_posted(m->engine);
+  waiters = gn_engine_posted(m->engine, m);
   gn_engine_unlock(m->engine);
+  gn_doorbell_ring(waiters);
 }
 
 int gn_work_init(struct gn_work *w, const struct gn_work_ops *ops,
@@ -169,14 +183,8 @@ void gn_work_release(struct gn_work *w) {
   w->done = NULL;
   w->policy = NULL;
   w->mailbox = NULL;
-  if (m) {
-    bool last;
-    gn_engine_lock(w->engine);
-    last = unref_locked(m);
-    gn_engine_unlock(w->engine);
-    if (last)
-      drop(m);
-  }
+  if (m)
+    gn_mailbox_release(m);
 }
 
 int gn_work_post(struct gn_work *w, enum gn_event_type type,

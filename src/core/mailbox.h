@@ -8,8 +8,10 @@
 
 #include "traffic.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
+struct gn_bell;
 struct gn_engine;
 
 enum gn_event_type {
@@ -39,7 +41,13 @@ struct gn_event {
 
 struct gn_mailbox {
   struct gn_engine *engine; /* a reference, so that the lock outlives it */
+  uint64_t id;              /* unique in its engine */
+  struct gn_mailbox *next_same;   /* in the roster, of the same slot */
+  struct gn_mailbox *next_marked; /* in the roster, marked later */
+  struct gn_mailbox *prev_marked; /* in the roster, marked earlier */
+  struct gn_bell *waiters;  /* at the doorbell, subscribed to this one */
   int refs;                 /* the waiter's and one per running work */
+  bool marked;              /* in the roster's list of those to tell of */
   bool closed;              /* nobody will take; events are dropped */
   struct gn_event *head;    /* oldest */
   struct gn_event *tail;    /* newest */
@@ -51,6 +59,8 @@ struct gn_mailbox {
 struct gn_mailbox *gn_mailbox_new(struct gn_engine *e);
 /* The waiter is gone: what was submitted to it is cancelled, events dropped. */
 void gn_mailbox_close(struct gn_mailbox *m);
+/* Lets go of one reference; the waiter's own goes with close. */
+void gn_mailbox_release(struct gn_mailbox *m);
 /* NULL: empty. The caller frees it with gn_event_free. */
 struct gn_event *gn_mailbox_take(struct gn_mailbox *m);
 /* A copy of the event that take would give, its result not owned; false: none.

@@ -1,6 +1,5 @@
-/* Owns: engines and mailboxes as Lua objects. A mailbox keeps its engine's
- * memory by the core's own count, so the collector may take them in any order.
- * Must not: call back into Lua from the core, or yield.
+/* Owns: engines as Lua objects, and what is submitted to them. Must not: call
+ * back into Lua from the core, or yield.
  */
 #include "../core/clock.h"
 #include "../core/engine.h"
@@ -18,12 +17,6 @@ static struct gn_engine *check_engine(lua_State *L) {
   return gn_lua_engine(L, 1);
 }
 
-static struct gn_mailbox *check_mailbox(lua_State *L, int arg) {
-  struct gn_mailbox **m = luaL_checkudata(L, arg, GN_LUA_MAILBOX);
-  luaL_argcheck(L, *m != NULL, arg, "the mailbox was closed");
-  return *m;
-}
-
 /* Works and events are counted from 1; anything else is no number of theirs. */
 static uint64_t check_number(lua_State *L, int arg) {
   lua_Number n = luaL_checknumber(L, arg);
@@ -33,7 +26,7 @@ static uint64_t check_number(lua_State *L, int arg) {
 /* The mailbox of an operation: the locks of two engines do not mix. */
 static struct gn_mailbox *check_own_mailbox(lua_State *L,
                                             const struct gn_engine *e) {
-  struct gn_mailbox *m = check_mailbox(L, 2);
+  struct gn_mailbox *m = gn_lua_mailbox(L, 2);
   luaL_argcheck(L, m->engine == e, 2, "the mailbox is another engine's");
   return m;
 }
@@ -80,15 +73,6 @@ static int engine_tostring(lua_State *L) {
   else
     lua_pushfstring(L, "garner.core.engine (%s)",
                     gn_engine_is_threaded(*e) ? "threaded" : "inline");
-  return 1;
-}
-
-static int engine_mailbox_new(lua_State *L) {
-  struct gn_engine *e = check_engine(L);
-  struct gn_mailbox **m = gn_lua_object(L, sizeof *m, GN_LUA_MAILBOX);
-  *m = gn_mailbox_new(e);
-  if (!*m)
-    return luaL_error(L, "out of memory");
   return 1;
 }
 
@@ -233,88 +217,10 @@ static int engine_stats(lua_State *L) {
   return 1;
 }
 
-static const char *const event_names[] = {
-  "done", "page", "report", "progress", "notice", "request", "record",
-  "log",
-};
-
-static void push_progress(lua_State *L, const struct gn_event *event) {
-  if (event->bytes > 0) {
-    lua_createtable(L, 0, 2);
-    gn_lua_push_size(L, event->bytes);
-    lua_setfield(L, -2, "bytes");
-    if (event->total >= 0) {
-      gn_lua_push_size(L, (uint64_t)event->total);
-      lua_setfield(L, -2, "total");
-    }
-    return;
-  }
-  lua_createtable(L, 0, 3);
-  lua_pushinteger(L, (lua_Integer)event->pending);
-  lua_setfield(L, -2, "pending");
-  lua_pushinteger(L, (lua_Integer)event->finished);
-  lua_setfield(L, -2, "done");
-  lua_pushinteger(L, (lua_Integer)event->polls);
-  lua_setfield(L, -2, "polls");
-}
-
-/* What may raise comes before the event is taken, so that none is lost. */
-static int mailbox_take(lua_State *L) {
-  struct gn_mailbox *m = check_mailbox(L, 1);
-  struct gn_result **result = NULL;
-  struct gn_event *event, copy;
-  if (!gn_mailbox_peek(m, &copy)) {
-    lua_pushnil(L);
-    return 1;
-  }
-  luaL_checkstack(L, 8, "event");
-  lua_pushnumber(L, (lua_Number)copy.id);
-  lua_pushstring(L, event_names[copy.type]);
-  if (copy.type == GN_EVENT_PROGRESS)
-    push_progress(L, &copy);
-  else if (copy.traffic)
-    gn_lua_push_traffic(L, copy.traffic);
-  else if (copy.result)
-    result = gn_lua_result_new(L);
-  else
-    lua_pushnil(L);
-  event = gn_mailbox_take(m);
-  if (result && event) {
-    *result = event->result;
-    event->result = NULL;
-  }
-  gn_event_free(event);
-  if (copy.dropped == 0)
-    return 3;
-  lua_pushnumber(L, (lua_Number)copy.dropped);
-  return 4;
-}
-
-static int mailbox_pending(lua_State *L) {
-  lua_pushinteger(L, (lua_Integer)gn_mailbox_pending(check_mailbox(L, 1)));
-  return 1;
-}
-
-static int mailbox_close(lua_State *L) {
-  struct gn_mailbox **box = luaL_checkudata(L, 1, GN_LUA_MAILBOX);
-  struct gn_mailbox *m = *box;
-  *box = NULL;
-  if (m)
-    gn_mailbox_close(m);
-  return 0;
-}
-
-static int mailbox_tostring(lua_State *L) {
-  struct gn_mailbox **m = luaL_checkudata(L, 1, GN_LUA_MAILBOX);
-  lua_pushstring(L, *m ? "garner.core.mailbox"
-                       : "garner.core.mailbox (closed)");
-  return 1;
-}
-
 void gn_lua_engine_open(lua_State *L) {
   static const luaL_Reg engine_methods[] = {
     {"close", engine_close}, {"is_closed", engine_is_closed},
-    {"is_threaded", engine_is_threaded}, {"mailbox_new", engine_mailbox_new},
+    {"is_threaded", engine_is_threaded}, {"mailbox_new", gn_lua_mailbox_new},
     {"sequence", engine_sequence}, {"wait", engine_wait},
     {"submit", engine_submit}, {"exchange", engine_exchange},
     {"walk", engine_walk}, {"poll", engine_poll},
@@ -326,16 +232,7 @@ void gn_lua_engine_open(lua_State *L) {
     {"__gc", engine_close}, {"__close", engine_close},
     {"__tostring", engine_tostring}, {NULL, NULL},
   };
-  static const luaL_Reg mailbox_methods[] = {
-    {"take", mailbox_take}, {"pending", mailbox_pending},
-    {"close", mailbox_close}, {NULL, NULL},
-  };
-  static const luaL_Reg mailbox_meta[] = {
-    {"__gc", mailbox_close}, {"__close", mailbox_close},
-    {"__tostring", mailbox_tostring}, {NULL, NULL},
-  };
   gn_lua_type(L, GN_LUA_ENGINE, engine_methods, engine_meta);
-  gn_lua_type(L, GN_LUA_MAILBOX, mailbox_methods, mailbox_meta);
   lua_pushcfunction(L, engine_new);
   lua_setfield(L, -2, "engine_new");
 }

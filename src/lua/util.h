@@ -86,6 +86,10 @@ void gn_lua_file_open(lua_State *L);
 /* engine.c */
 struct gn_engine *gn_lua_engine(lua_State *L, int arg);
 void gn_lua_engine_open(lua_State *L);
+/* mailbox.c; engine:mailbox_new() */
+struct gn_mailbox *gn_lua_mailbox(lua_State *L, int arg);
+int gn_lua_mailbox_new(lua_State *L);
+void gn_lua_mailbox_open(lua_State *L);
 /* inflate.c */
 void gn_lua_inflate_open(lua_State *L);
 /* urls.c; client:url_build(path, params, query) */

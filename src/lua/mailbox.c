@@ -1,0 +1,159 @@
+/* Owns: mailboxes as Lua objects, and with them all that a driver needs: its
+ * engine's descriptor and doorbell. A mailbox keeps its engine's memory by the
+ * core's own count, so that the collector may take them in any order.
+ * Must not: wait, call back into Lua from the core, or yield.
+ */
+#include "../core/engine.h"
+#include "util.h"
+
+struct gn_mailbox *gn_lua_mailbox(lua_State *L, int arg) {
+  struct gn_mailbox **m = luaL_checkudata(L, arg, GN_LUA_MAILBOX);
+  luaL_argcheck(L, *m != NULL, arg, "the mailbox was closed");
+  return *m;
+}
+
+int gn_lua_mailbox_new(lua_State *L) {
+  struct gn_engine *e = gn_lua_engine(L, 1);
+  struct gn_mailbox **m = gn_lua_object(L, sizeof *m, GN_LUA_MAILBOX);
+  *m = gn_mailbox_new(e);
+  if (!*m)
+    return luaL_error(L, "out of memory");
+  return 1;
+}
+
+static const char *const event_names[] = {
+  "done", "page", "report", "progress", "notice", "request", "record",
+  "log",
+};
+
+static void push_progress(lua_State *L, const struct gn_event *event) {
+  if (event->bytes > 0) {
+    lua_createtable(L, 0, 2);
+    gn_lua_push_size(L, event->bytes);
+    lua_setfield(L, -2, "bytes");
+    if (event->total >= 0) {
+      gn_lua_push_size(L, (uint64_t)event->total);
+      lua_setfield(L, -2, "total");
+    }
+    return;
+  }
+  lua_createtable(L, 0, 3);
+  lua_pushinteger(L, (lua_Integer)event->pending);
+  lua_setfield(L, -2, "pending");
+  lua_pushinteger(L, (lua_Integer)event->finished);
+  lua_setfield(L, -2, "done");
+  lua_pushinteger(L, (lua_Integer)event->polls);
+  lua_setfield(L, -2, "polls");
+}
+
+/* What may raise comes before the event is taken, so that none is lost. */
+static int mailbox_take(lua_State *L) {
+  struct gn_mailbox *m = gn_lua_mailbox(L, 1);
+  struct gn_result **result = NULL;
+  struct gn_event *event, copy;
+  if (!gn_mailbox_peek(m, &copy)) {
+    lua_pushnil(L);
+    return 1;
+  }
+  luaL_checkstack(L, 8, "event");
+  lua_pushnumber(L, (lua_Number)copy.id);
+  lua_pushstring(L, event_names[copy.type]);
+  if (copy.type == GN_EVENT_PROGRESS)
+    push_progress(L, &copy);
+  else if (copy.traffic)
+    gn_lua_push_traffic(L, copy.traffic);
+  else if (copy.result)
+    result = gn_lua_result_new(L);
+  else
+    lua_pushnil(L);
+  event = gn_mailbox_take(m);
+  if (result && event) {
+    *result = event->result;
+    event->result = NULL;
+  }
+  gn_event_free(event);
+  if (copy.dropped == 0)
+    return 3;
+  lua_pushnumber(L, (lua_Number)copy.dropped);
+  return 4;
+}
+
+static int mailbox_pending(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)gn_mailbox_pending(gn_lua_mailbox(L, 1)));
+  return 1;
+}
+
+static int mailbox_id(lua_State *L) {
+  gn_lua_push_size(L, gn_lua_mailbox(L, 1)->id);
+  return 1;
+}
+
+static int mailbox_descriptor(lua_State *L) {
+  struct gn_error err;
+  int fd = gn_engine_descriptor(gn_lua_mailbox(L, 1)->engine, &err);
+  if (fd < 0)
+    return gn_lua_fail(L, &err);
+  lua_pushinteger(L, fd);
+  return 1;
+}
+
+static int mailbox_acknowledge(lua_State *L) {
+  gn_engine_acknowledge(gn_lua_mailbox(L, 1)->engine);
+  return 0;
+}
+
+static int mailbox_ready(lua_State *L) {
+  uint64_t id = gn_engine_ready(gn_lua_mailbox(L, 1)->engine);
+  if (id)
+    gn_lua_push_size(L, id);
+  else
+    lua_pushnil(L);
+  return 1;
+}
+
+static int mailbox_is_closed(lua_State *L) {
+  struct gn_mailbox **m = luaL_checkudata(L, 1, GN_LUA_MAILBOX);
+  lua_pushboolean(L, !*m || gn_engine_is_closed((*m)->engine));
+  return 1;
+}
+
+static int mailbox_doorbell(lua_State *L) {
+  struct gn_doorbell_address address;
+  struct gn_error err;
+  if (gn_engine_doorbell(gn_lua_mailbox(L, 1)->engine, &address, &err) != 0)
+    return gn_lua_fail(L, &err);
+  lua_pushstring(L, address.path);
+  lua_pushlstring(L, address.key, GN_KEY_SIZE - 1);
+  return 2;
+}
+
+static int mailbox_close(lua_State *L) {
+  struct gn_mailbox **box = luaL_checkudata(L, 1, GN_LUA_MAILBOX);
+  struct gn_mailbox *m = *box;
+  *box = NULL;
+  if (m)
+    gn_mailbox_close(m);
+  return 0;
+}
+
+static int mailbox_tostring(lua_State *L) {
+  struct gn_mailbox **m = luaL_checkudata(L, 1, GN_LUA_MAILBOX);
+  lua_pushstring(L, *m ? "garner.core.mailbox"
+                       : "garner.core.mailbox (closed)");
+  return 1;
+}
+
+void gn_lua_mailbox_open(lua_State *L) {
+  static const luaL_Reg methods[] = {
+    {"take", mailbox_take}, {"pending", mailbox_pending},
+    {"id", mailbox_id}, {"descriptor", mailbox_descriptor},
+    {"acknowledge", mailbox_acknowledge}, {"ready", mailbox_ready},
+    {"is_closed", mailbox_is_closed}, {"doorbell", mailbox_doorbell},
+    {"close", mailbox_close}, {NULL, NULL},
+  };
+  static const luaL_Reg meta[] = {
+    {"__gc", mailbox_close}, {"__close", mailbox_close},
+    {"__tostring", mailbox_tostring}, {NULL, NULL},
+  };
+  gn_lua_type(L, GN_LUA_MAILBOX, methods, meta);
+}
