@@ -1,20 +1,22 @@
 # Measures which lines the specs execute: src/ by gcov, lua/ by a line hook.
-# Sourced by stages.sh; uses its build, start_busted and run_core_tests.
+# Sourced by stages.sh; uses its build, start_busted_again and start_core_tests.
 # Must not: fail a run for a low number; it prints what there is.
 
-coverage_measure() {
+coverage_start() {
   local counts=$root/build/coverage/lines
   build "with line counters" coverage -DGARNER_LUA=5.4 -DGARNER_TESTS=ON -DGARNER_FAULTS=ON \
     -DGARNER_COVERAGE=ON -DCMAKE_BUILD_TYPE=Debug || return
   find build/coverage -name '*.gcda' -delete
   rm -rf "$counts"
   mkdir -p "$counts"
-  run_core_tests "core tests, counting lines" coverage
-  start_busted coverage coverage lua5.4 GARNER_COVERAGE="$counts" \
+  start_core_tests "core tests, counting lines" coverage
+  start_busted_again coverage coverage lua5.4 GARNER_COVERAGE="$counts" \
     GARNER_COVERAGE_HOOK="$root/build/coverage/garner_coverage.so" \
     LUA_INIT="@$root/spec/support/coverage.lua"
-  finish_busted
+}
 
+coverage_report() {
+  local counts=$root/build/coverage/lines
   say "coverage: lines executed by the core's tests and the specs (Lua 5.4)"
   check "coverage of src" coverage_of_c
   cat "$logs/coverage-of-src.log"

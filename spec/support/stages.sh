@@ -2,21 +2,24 @@
 # build/), runs, adds to the counts and keeps its log in build/logs.
 # Must not: install anything, or write outside build/ and a temporary folder.
 
+. "${BASH_SOURCE[0]%/*}/parallel.sh"
+
 passed=0 failed=0 skipped=0
-busted_pid=() busted_name=() # of the runs that have been started
 
 say() { printf '== %s\n' "$*"; }
 
-# Counts one check and shows its log if it failed.
-count() { # passed failed skipped seconds title [log]
+# Counts what passed and failed, and shows the logs if anything failed.
+count() { # passed failed skipped seconds title [log...]
   passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3))
-  local extra=
+  local extra= bad=$2 log
   [ "$3" = 0 ] || extra=", $3 skipped"
   say "$5: $1 ok, $2 not ok$extra ($4 s)"
-  if [ "$2" != 0 ] && [ -n "${6:-}" ]; then
-    tail -n 200 "$6" | sed 's/^/   /'
-    echo "   (all of it: ${6#"$root"/})"
-  fi
+  shift 5
+  [ "$bad" != 0 ] || return
+  for log; do
+    tail -n 200 "$log" | sed 's/^/   /'
+    echo "   (all of it: ${log#"$root"/})"
+  done
 }
 
 # One yes-or-no check: its name, then a command.
@@ -58,10 +61,8 @@ stages_begin() {
 
 stages_end() {
   trap - EXIT
-  local pid
-  for pid in "${busted_pid[@]}" $sim_pid; do
-    kill "$pid" 2>/dev/null
-  done
+  parts_stop
+  [ -z "$sim_pid" ] || kill "$sim_pid" 2>/dev/null
   rm -rf "$work"
 }
 
@@ -74,7 +75,7 @@ build_tree() { # name cmake-options...
     ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$root" "$tree/CMakeCache.txt"; then
     rm -rf "$tree"
   fi
-  cmake -S "$root" -B "$tree" -DGARNER_WERROR=ON "$@" && cmake --build "$tree" -j 2
+  cmake -S "$root" -B "$tree" -DGARNER_WERROR=ON "$@" && cmake --build "$tree" -j "$processors"
 }
 
 build() { # title tree cmake-options...
@@ -88,17 +89,42 @@ build() { # title tree cmake-options...
   fi
 }
 
-stage_luacheck() {
-  check luacheck luacheck -q --no-color --codes lua spec examples rockspec .luacheckrc .busted
+# Such a check in the background.
+check_start() { # name command...
+  local part="check-${1//[^A-Za-z0-9.]/-}"
+  run_begin "$1" 1 count_check
+  part_start "$1" "$part" "$logs/${part#check-}.log" "${@:2}"
 }
 
-# The core's own programs: cmocka prints per program "[  PASSED  ] N test(s)."
-run_core_tests() { # title tree environment...
-  local title=$1 tree=$root/build/$2 log=$logs/core-$2.log start=$SECONDS
-  local ok bad ignored programs all=$tree/Testing/Temporary/LastTest.log
+count_check() {
+  local name=${1//[^A-Za-z0-9.]/-} ok=1
+  [ "$(part_status "check-$name")" = 0 ] || ok=0
+  count $ok $((1 - ok)) 0 "$(run_seconds "$1")" "$1" "$logs/$name.log"
+}
+
+stage_luacheck() {
+  check_start luacheck luacheck -q --no-color --codes lua spec examples rockspec .luacheckrc .busted
+}
+
+# The core's own programs, in the background; all they use is a processor now and
+# then, so many run at a time.
+start_core_tests() { # title tree environment...
+  local title=$1 tree=$2
   shift 2
-  rm -f "$all"
-  (cd "$tree" && env "$@" ctest --output-on-failure -j 2 --no-tests=error) >"$log" 2>&1
+  rm -f "$root/build/$tree/Testing/Temporary/LastTest.log"
+  core_tree[$title]=$tree
+  run_begin "$title" 1 count_core_tests
+  part_start "$title" "core-$tree" "$logs/core-$tree.log" env "$@" \
+    ctest --test-dir "$root/build/$tree" --output-on-failure -j $((processors * 4)) \
+    --no-tests=error
+}
+
+declare -A core_tree=() # of the runs of the core's tests
+
+# cmocka prints per program "[  PASSED  ] N test(s)."
+count_core_tests() {
+  local tree=${core_tree[$1]} ok bad ignored programs
+  local log=$logs/core-$tree.log all=$root/build/$tree/Testing/Temporary/LastTest.log
   ok=$(sum_cmocka PASSED "$all")
   bad=$(sum_cmocka FAILED "$all")
   ignored=$(sum_cmocka SKIPPED "$all")
@@ -106,7 +132,7 @@ run_core_tests() { # title tree environment...
   programs=$(sed -n 's/.*tests passed, \([0-9]*\) tests* failed out of.*/\1/p' "$log" | tail -n 1)
   programs=${programs:-1}
   [ "$bad" -ge "$programs" ] || bad=$programs
-  count "$ok" "$bad" "$ignored" $((SECONDS - start)) "$title" "$log"
+  count "$ok" "$bad" "$ignored" "$(run_seconds "$1")" "$1" "$log"
 }
 
 sum_cmocka() {
@@ -116,70 +142,82 @@ sum_cmocka() {
 stage_core() {
   build "core alone, with its tests" core -DGARNER_MODULE=OFF -DGARNER_TESTS=ON \
     -DGARNER_FAULTS=ON || return
-  run_core_tests "core tests" core
+  start_core_tests "core tests" core
 }
 
 lua_tree() { case $1 in jit) echo luajit ;; *) echo "lua$1" ;; esac; }
 
+spec_parts=4
+# These test the servers that the specs use, not garner: once per Lua is enough.
+spec_servers="spec/faults_server_spec.lua spec/simulator_spec.lua spec/simulator_vendors_spec.lua"
+
 # busted over all of spec/ against the module of one build tree, in the
-# background; finish_busted waits for it and counts. Most of what specs do is
-# wait, so two of these share the machine well.
+# background, the files dealt out to a few processes.
 start_busted() { # name tree interpreter environment...
-  local name=$1 tree=$2 lua=$3
-  shift 3
-  (
-    start=$SECONDS
-    env LUA_PATH="$root/lua/?.lua;$root/lua/?/init.lua;$root/?.lua;;" \
-      LUA_CPATH="$root/build/$tree/?.so;;" GARNER_LUA="$lua" "$@" \
-      "$lua" /usr/bin/busted --output=plainTerminal ${filter:+"--filter=$filter"} \
-      >"$logs/specs-$name.log" 2>&1 </dev/null
-    echo "$? $((SECONDS - start))" >"$work/specs-$name.ended"
-  ) &
-  busted_pid[${#busted_pid[@]}]=$!
-  busted_name[${#busted_name[@]}]=$name
-  [ ${#busted_name[@]} -lt 2 ] || finish_busted
+  start_busted_on "$(echo spec/*_spec.lua)" "$@"
 }
 
-finish_busted() {
-  local i
-  for i in "${!busted_name[@]}"; do
-    wait "${busted_pid[i]}"
-    count_busted "${busted_name[i]}"
+# A run over the same Lua with another engine or build.
+start_busted_again() { # name tree interpreter environment...
+  local file files=
+  for file in spec/*_spec.lua; do
+    case " $spec_servers " in *" $file "*) ;; *) files+=" $file" ;; esac
   done
-  busted_pid=() busted_name=()
+  start_busted_on "$files" "$@" GARNER_EXITS=60
+}
+
+start_busted_on() { # files name tree interpreter environment...
+  local all=($1) name=$2 tree=$3 lua=$4 part i files
+  shift 4
+  run_begin "$name" $spec_parts count_busted
+  for ((part = 0; part < spec_parts; part++)); do
+    files=()
+    for ((i = part; i < ${#all[@]}; i += spec_parts)); do
+      files+=("${all[i]}")
+    done
+    part_start "$name" "specs-$name.$part" "$logs/specs-$name.$part.log" \
+      env LUA_PATH="$root/lua/?.lua;$root/lua/?/init.lua;$root/?.lua;;" \
+      LUA_CPATH="$root/build/$tree/?.so;;" GARNER_LUA="$lua" "$@" \
+      "$lua" /usr/bin/busted --output=plainTerminal ${filter:+"--filter=$filter"} "${files[@]}"
+  done
 }
 
 count_busted() {
-  local name=$1 log=$logs/specs-$1.log line ok=0 bad=0 pending=0 status=1 took=0
-  read -r status took <"$work/specs-$name.ended"
-  line=$(grep -aE '^[0-9]+ success(es)? / [0-9]+ failures? / [0-9]+ errors? / [0-9]+ pending' "$log" | tail -n 1)
-  if [ -n "$line" ]; then
-    set -- ${line//[!0-9. ]/ }
-    ok=$1 bad=$(($2 + $3)) pending=$4
-  fi
-  # No closing line: it crashed. A bad exit after a good line: it crashed late.
-  if [ -z "$line" ] || { [ "$status" != 0 ] && [ "$bad" = 0 ]; }; then
-    bad=$((bad + 1))
-    echo "ended with status $status" >>"$log"
-  fi
-  count "$ok" "$bad" "$pending" "$took" "specs, $name" "$log"
+  local name=$1 part log line status ok=0 bad=0 pending=0 logs_bad=()
+  for ((part = 0; part < spec_parts; part++)); do
+    log=$logs/specs-$name.$part.log
+    status=$(part_status "specs-$name.$part")
+    line=$(grep -aE '^[0-9]+ success(es)? / [0-9]+ failures? / [0-9]+ errors? / [0-9]+ pending' "$log" | tail -n 1)
+    if [ -n "$line" ]; then
+      set -- ${line//[!0-9. ]/ }
+      ok=$((ok + $1)) bad=$((bad + $2 + $3)) pending=$((pending + $4))
+    fi
+    # No closing line: it crashed. A bad exit after a good line: it crashed late.
+    if [ -z "$line" ] || { [ "$status" != 0 ] && [ $(($2 + $3)) = 0 ]; }; then
+      bad=$((bad + 1))
+      echo "ended with status $status" >>"$log"
+    fi
+    [ "$status" = 0 ] || logs_bad+=("$log")
+  done
+  count "$ok" "$bad" "$pending" "$(run_seconds "$name")" "specs, $name" "${logs_bad[@]}"
 }
 
 # Every Lua asked for, once more with the threaded engine where the Lua is the
-# newest or LuaJIT, and the sanitizers; two runs at a time.
+# newest or LuaJIT, and the sanitizers. The trees share one build of the core.
 stage_specs() { # sanitize 5.1 | 5.2 | 5.3 | 5.4 | jit...
-  local sanitize=$1 lua tree
+  local sanitize=$1 lua tree first=
   shift
+  [ "$sanitize" = no ] || stage_sanitized
   for lua in "$@"; do
     tree=$(lua_tree "$lua")
-    build "for $tree" "$tree" -DGARNER_LUA="$lua" || continue
+    build "for $tree" "$tree" -DGARNER_LUA="$lua" \
+      -DGARNER_CORE_TREE="${first:+$root/build/$first}" || continue
+    first=${first:-$tree}
     start_busted "$tree" "$tree" "$tree"
     case $lua in
-      5.4 | jit) start_busted "$tree-threaded" "$tree" "$tree" GARNER_ENGINE=threaded ;;
+      5.4 | jit) start_busted_again "$tree-threaded" "$tree" "$tree" GARNER_ENGINE=threaded ;;
     esac
   done
-  [ "$sanitize" = no ] || stage_sanitized
-  finish_busted
 }
 
 # The interpreter is not built with sanitizers, so the runtime is loaded first.
@@ -187,12 +225,11 @@ stage_sanitized() {
   local options="suppressions=$root/spec/support/lsan.supp:print_suppressions=0"
   build "with ASan and UBSan" asan -DGARNER_LUA=5.4 -DGARNER_TESTS=ON -DGARNER_FAULTS=ON \
     -DGARNER_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=Debug || return
-  start_busted asan asan lua5.4 \
+  start_busted_again asan asan lua5.4 \
     LD_PRELOAD="$(gcc -print-file-name=libasan.so)" GARNER_SANITIZED=1 \
     ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:exitcode=99 \
     UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 LSAN_OPTIONS="$options"
-  finish_busted
-  [ -n "$filter" ] || run_core_tests "core tests, ASan + UBSan" asan \
+  [ -n "$filter" ] || start_core_tests "core tests, ASan + UBSan" asan \
     UBSAN_OPTIONS=print_stacktrace=1 LSAN_OPTIONS="$options"
 }
 
@@ -200,7 +237,7 @@ stage_sanitized() {
 stage_races() {
   build "core with ThreadSanitizer" tsan -DGARNER_MODULE=OFF -DGARNER_TESTS=ON \
     -DGARNER_FAULTS=ON -DGARNER_SANITIZE=thread || return
-  run_core_tests "core tests, TSan" tsan TSAN_OPTIONS=halt_on_error=1
+  start_core_tests "core tests, TSan" tsan TSAN_OPTIONS=halt_on_error=1
 }
 
 simulator_start() {
@@ -280,7 +317,13 @@ stage_package() {
 
 stage_coverage() {
   . "$root/spec/support/coverage.sh"
-  coverage_measure
+  coverage_start
+}
+
+# What counts lines can only be added up when all of it has ended.
+stages_finish() {
+  parts_wait all
+  [ "$coverage" = no ] || [ -n "$filter" ] || coverage_report
 }
 
 stages_summary() {
