@@ -92,7 +92,7 @@ describe("the log", function()
 
   it("shows heads at the level trace, and what waits for the rate", function()
     local code, output = clients.run(([[
-      local api = require "garner".client { base_url = %q, log = "trace", rate = 20,
+      local api = require "garner".client { base_url = %q, log = "trace", rate = 2,
         token = "s3cr3t-token" }
       api:get "/_http/echo"
       api:get "/_http/status/404"
@@ -100,7 +100,7 @@ describe("the log", function()
     assert.equal(0, code, output)
     assert.truthy(output:find("garner trace attempt .-Authorization: %*%*%*"), output)
     assert.truthy(output:find("response_headers=.-Content%-Type: application/json"), output)
-    assert.truthy(output:find("garner info rate_wait .-waited=0%.0"), output)
+    assert.truthy(output:find("garner info rate_wait .-waited=0%.%d"), output)
     assert.truthy(output:find("curl 'http", 1, true), output)
     assert.falsy(output:find("s3cr3t", 1, true), output)
   end)
