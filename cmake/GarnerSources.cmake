@@ -72,6 +72,11 @@ set(GARNER_BINDING_SOURCES
   src/lua/walk.c
 )
 
+# Only in the archive that GARNER_EMBED builds.
+set(GARNER_EMBED_SOURCES
+  src/embed/preload.c
+)
+
 # Relative to lua/.
 set(GARNER_LUA_FILES
   garner/api.lua

@@ -58,6 +58,7 @@ describe("the lists of sources", function()
   it("in CMake name every C file of the tree", function()
     assert.same(files("src/core", "%.c$"), cmake_list "GARNER_CORE_SOURCES")
     assert.same(files("src/lua", "%.c$"), cmake_list "GARNER_BINDING_SOURCES")
+    assert.same(files("src/embed", "%.c$"), cmake_list "GARNER_EMBED_SOURCES")
   end)
 
   it("in CMake name every Lua file of the tree", function()
@@ -68,8 +69,11 @@ describe("the lists of sources", function()
     assert.same(files("lua/garner", "%.lua$"), listed)
   end)
 
-  it("in the rockspec name every C file of the tree", function()
-    local tree = files("src", "%.c$")
+  it("in the rockspec name every C file of the module", function()
+    local tree = files("src/core", "%.c$")
+    for _, path in ipairs(files("src/lua", "%.c$")) do
+      tree[#tree + 1] = path
+    end
     local listed = rockspec().build.modules["garner.core"].sources
     table.sort(listed)
     assert.same(tree, listed)

@@ -210,7 +210,7 @@ stage_specs() { # sanitize 5.1 | 5.2 | 5.3 | 5.4 | jit...
   [ "$sanitize" = no ] || stage_sanitized
   for lua in "$@"; do
     tree=$(lua_tree "$lua")
-    build "for $tree" "$tree" -DGARNER_LUA="$lua" \
+    build "for $tree" "$tree" -DGARNER_LUA="$lua" -DGARNER_EMBED=ON \
       -DGARNER_CORE_TREE="${first:+$root/build/$first}" || continue
     first=${first:-$tree}
     start_busted "$tree" "$tree" "$tree"
@@ -311,6 +311,7 @@ stage_package() {
   . "$root/spec/support/package.sh"
   package_exports
   package_install
+  package_embed
   package_rock 5.4
   package_rock 5.1
 }

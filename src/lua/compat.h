@@ -55,6 +55,25 @@ static inline void gn_compat_open(lua_State *L) {
 #endif
 }
 
+/* Pushes the table that require looks into first. */
+static inline void gn_compat_preload(lua_State *L) {
+#if LUA_VERSION_NUM >= 502
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, "_PRELOAD");
+#else
+  lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
+  if (lua_istable(L, -1)) {
+    lua_getfield(L, -1, "package");
+    lua_remove(L, -2);
+  }
+  if (lua_istable(L, -1)) {
+    lua_getfield(L, -1, "preload");
+    lua_remove(L, -2);
+  }
+  if (!lua_istable(L, -1))
+    luaL_error(L, "the package library is not open");
+#endif
+}
+
 /* Slots that a C function may have on the stack at most, beyond which a builder
  * must store what it holds: 5.1 and LuaJIT allow 8,000. */
 #if LUA_VERSION_NUM < 502

@@ -126,12 +126,14 @@ static int core_versions(lua_State *L) {
   return 1;
 }
 
-/* Unloading the module under a running thread would end the process. */
+/* Unloading the module under a running thread would end the process. What is
+ * not a shared object of its own, but part of the program, is not to be loaded
+ * a second time: RTLD_NOLOAD. */
 static void pin(void) {
 #ifdef RTLD_NODELETE
   Dl_info info;
   if (dladdr((void *)(size_t)&luaopen_garner_core, &info) && info.dli_fname)
-    dlopen(info.dli_fname, RTLD_NOW | RTLD_NODELETE);
+    dlopen(info.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
 #endif
 }
 
