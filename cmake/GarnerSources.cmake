@@ -109,6 +109,7 @@ set(GARNER_LUA_FILES
   garner/doubt.lua
   garner/driver.lua
   garner/driver/block.lua
+  garner/driver/nginx.lua
   garner/endpoint.lua
   garner/engine.lua
   garner/enums.lua

@@ -136,6 +136,7 @@ build = {
     ["garner.doubt"] = "lua/garner/doubt.lua",
     ["garner.driver"] = "lua/garner/driver.lua",
     ["garner.driver.block"] = "lua/garner/driver/block.lua",
+    ["garner.driver.nginx"] = "lua/garner/driver/nginx.lua",
     ["garner.endpoint"] = "lua/garner/endpoint.lua",
     ["garner.engine"] = "lua/garner/engine.lua",
     ["garner.enums"] = "lua/garner/enums.lua",

@@ -125,6 +125,31 @@ describe("a mailbox", function()
     gone:close()
   end)
 
+  it("ends a wait that has a deadline, and nothing but the wait", function()
+    if not has_socket then
+      return pending("this Lua has no LuaSocket with Unix sockets: " .. tostring(unix))
+    end
+    local c, id = connect(), mailbox:id()
+    assert(c:send(("%d 20\n"):format(id)))
+    assert.equal("-", c:receive "*l")
+    assert(c:send(("%d 20\n%s"):format(id, "-\n")))
+    assert.equal("-", c:receive "*l")
+    assert(c:send(("%d 60000\n"):format(id)))
+    get "/ok"
+    assert.equal("+", c:receive "*l")
+    assert(c:send(("%d 0\n"):format(id)))
+    assert.equal("+", c:receive "*l") -- it had something
+    assert.equal("done", select(2, mailbox:take()))
+    for _, line in ipairs { "1 \n", "1 x\n", "1 2 3\n", " 1\n", "1  2\n" } do
+      local bad = connect()
+      assert(bad:send(line))
+      local _, why = bad:receive "*l"
+      assert.equal("closed", why)
+      bad:close()
+    end
+    c:close()
+  end)
+
   it("cancels for who hangs up", function()
     if not has_socket then
       return pending("this Lua has no LuaSocket with Unix sockets: " .. tostring(unix))

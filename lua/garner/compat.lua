@@ -2,6 +2,8 @@
 -- files meet. Features are tried, versions are not compared. Must not: know
 -- anything of requests, or be needed by users.
 
+local core = require "garner.core"
+
 local M = {}
 
 M.unpack = table.unpack or unpack
@@ -64,14 +66,15 @@ M.yields_across_pcall = yields_across_pcall()
 M.yields_in_for = yields_in_for()
 
 --- Whether the running code may yield, as far as this Lua can say: 5.1 and 5.2
---- cannot, there a coroutine is taken to be yieldable.
+--- cannot, there a coroutine is taken to be yieldable. (nginx's coroutine library has no
+--- `isyieldable`; the C API has it.)
 ---@return boolean
 function M.yieldable()
-  local isyieldable = coroutine.isyieldable
-  if isyieldable then
-    return isyieldable()
+  local told = core.yieldable()
+  if told == nil then
+    return M.running() ~= nil
   end
-  return M.running() ~= nil
+  return told
 end
 
 local adopt = function() end

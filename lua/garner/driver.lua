@@ -12,6 +12,8 @@ local M = {}
 ---@field sleep fun(seconds: number)
 ---@field now fun(): number seconds, monotonic
 ---@field yieldable fun(): boolean whether waiting here yields the coroutine
+---@field check nil|fun() raises where waiting is impossible, before anything is sent
+---@field log nil|fun(level: string, text: string) the host's own log
 
 local host
 local inside = setmetatable({}, { __mode = "kv" }) -- coroutine -> its task
@@ -29,12 +31,12 @@ local function load_driver(name)
     return found
   end
   if tostring(found):find("module 'garner.driver." .. name .. "' not found", 1, true) then
-    errors.misuse('garner.use: there is no driver "' .. name .. '"; drivers: block')
+    errors.misuse('garner.use: there is no driver "' .. name .. '"; drivers: block, nginx')
   end
   error(found, 0)
 end
 
-local function check(driver)
+local function complete(driver)
   for _, name in ipairs { "wait", "sleep", "now", "yieldable" } do
     if not compat.callable(driver[name]) then
       errors.misuse("garner.use: a driver needs the function " .. name)
@@ -48,20 +50,40 @@ end
 ---@return garner.Driver
 function M.use(driver)
   if type(driver) == "string" and driver:find("^[%w_]+$") then
-    host = check(load_driver(driver))
+    host = complete(load_driver(driver))
   elseif type(driver) == "table" then
-    host = check(driver)
+    host = complete(driver)
   else
     errors.misuse("garner.use: give the name of a driver or a table")
   end
   return host
 end
 
+-- nginx's own driver, inside nginx.
+local function nginx()
+  local ngx = rawget(_G, "ngx")
+  return type(ngx) == "table" and ngx.get_phase and require "garner.driver.nginx"
+end
+
 --- The host's own driver, whoever asks.
 ---@return garner.Driver
 function M.host()
-  host = host or require "garner.driver.block"
+  host = host or nginx() or require "garner.driver.block"
   return host
+end
+
+--- Raises where the running code cannot wait.
+function M.check()
+  local check = M.host().check
+  if check then
+    check()
+  end
+end
+
+--- Where this host keeps its log, nil if that is stderr.
+---@return nil|fun(level: string, text: string)
+function M.log()
+  return M.host().log or (nginx() or {}).log
 end
 
 --- The task that the running coroutine is, if it is one and may yield here.

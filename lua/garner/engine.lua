@@ -384,6 +384,7 @@ end
 ---@return table|nil operation
 ---@return garner.Error|nil err a plain record that the caller turns into an error
 function M.start(verb, client, request, rules, handlers)
+  driver.check()
   local e, err = M.get()
   if not e then
     return nil, err

@@ -1,15 +1,14 @@
--- Owns: where log events go (stderr, ngx.log, a user's function), which levels are
+-- Owns: where log events go (stderr, the host's own log, a user's function), which levels are
 -- shown, and that no secret is in them.
 -- Must not: raise because of a user's broken log function more than once per call.
 
 local compat = require "garner.compat"
+local driver = require "garner.driver"
 local errors = require "garner.errors"
 
 local M = {}
 
 local LEVELS = { error = 1, warn = 2, info = 3, debug = 4, trace = 5 }
-local NGX_LEVELS = { error = "ERR", warn = "WARN", info = "INFO", debug = "DEBUG",
-  trace = "DEBUG" }
 
 --- Every event: the level it has, and its fields. Fields never hold a secret.
 M.events = {
@@ -41,6 +40,8 @@ M.events = {
     .. "creates" },
   ["create_reports.interrupted"] = { "error", "what was created before Ctrl-C or something that "
     .. "was raised: checkpoint" },
+  ["nginx.no_connection"] = { "warn", "a coroutine has no connection to its engine, and looks now "
+    .. "and then until there is one: error" },
   raised = { "error", "an iterator raises an error where Lua shows no error tables: error" },
 }
 
@@ -85,9 +86,9 @@ end
 
 local function write(level, event, fields)
   local line = M.line(level, event, fields)
-  local ngx = rawget(_G, "ngx")
-  if ngx and ngx.log then
-    ngx.log(ngx[NGX_LEVELS[level]], line)
+  local log = driver.log()
+  if log then
+    log(level, line)
   else
     io.stderr:write(line, "\n")
   end

@@ -23,6 +23,7 @@ end
 
 -- A task that starts tasks lets its own scheduler run them: one level, one mailbox.
 local function current_scheduler()
+  driver.check()
   local task = driver.task()
   return task and task.scheduler or new_scheduler()
 end

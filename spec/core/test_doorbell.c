@@ -122,7 +122,8 @@ static void test_wrong_key(void **state) {
 static void test_wrong_lines(void **state) {
   static const char *const lines[] = {
     "\n", "x\n", "-1\n", "1 \n", " 1\n", "1x\n", "+\n", "--\n", "0x1\n",
-    "1\r\n", "1.0\n", "12345678901234567890\n",
+    "1\r\n", "1.0\n", "12345678901234567890\n", "1 x\n", "1 2 \n", "1  2\n",
+    "1 -2\n", "1 2 3\n", "1 1234567890123\n",
   };
   struct rig *g = *state;
   struct gn_doorbell_address at = doorbell_of(g->engine);
@@ -275,6 +276,68 @@ static void test_giving_up_races(void **state) {
     gn_event_free(rig_done(g, id));
   }
   print_message("%d of 300 were rung for before they gave up\n", rung);
+  nothing_heard(fd, 20);
+  close(fd);
+}
+
+static void subscribe_for(int fd, const struct gn_mailbox *m, int ms) {
+  char line[64];
+  snprintf(line, sizeof line, "%llu %d\n", (unsigned long long)m->id, ms);
+  say(fd, line);
+}
+
+static void test_deadline(void **state) {
+  struct rig *g = *state;
+  struct gn_mailbox *other = gn_mailbox_new(g->engine);
+  int fd = friend_of(g->engine), two = friend_of(g->engine);
+  int64_t start = gn_now_ms();
+  uint64_t id;
+  subscribe_for(fd, g->mailbox, 40);
+  assert_int_equal(hear(fd), '-');
+  assert_in_range(gn_now_ms() - start, 40, 15000);
+  subscribe_for(fd, g->mailbox, 0);
+  assert_int_equal(hear(fd), '-');
+  /* what is in flight goes on, and rings for the next */
+  server_set(g->server, slow, NULL);
+  id = rig_get(g, "/slow");
+  subscribe_for(fd, g->mailbox, 60000);
+  subscribe_for(two, other, 10);
+  assert_int_equal(hear(fd), '+');
+  assert_int_equal(hear(two), '-');
+  subscribe_for(fd, g->mailbox, 0); /* has something already */
+  assert_int_equal(hear(fd), '+');
+  gn_event_free(rig_done(g, id));
+  /* one that was answered or given up, or whose waiter left, has none */
+  subscribe_for(fd, g->mailbox, 50);
+  rig_get(g, "/slow");
+  assert_int_equal(hear(fd), '+');
+  subscribe_for(two, other, 50);
+  settle(two);
+  subscribe(two, other);
+  nothing_heard(fd, 80);
+  nothing_heard(two, 1);
+  subscribe_for(fd, other, 20);
+  close(fd);
+  nothing_heard(two, 40);
+  subscribe_for(two, other, 1); /* twice */
+  assert_int_equal(hear(two), 0);
+  close(two);
+  gn_mailbox_close(other);
+}
+
+/* The engine's deadline and the event come at the same time: one answer. */
+static void test_deadline_races(void **state) {
+  struct rig *g = *state;
+  int fd = friend_of(g->engine), i, rung = 0;
+  server_set(g->server, slow, NULL);
+  for (i = 0; i < 200; i++) {
+    uint64_t id = rig_get(g, "/slow");
+    subscribe_for(fd, g->mailbox, i % 6);
+    if (hear(fd) == '+')
+      rung++;
+    gn_event_free(rig_done(g, id));
+  }
+  print_message("%d of 200 were rung for before their deadline\n", rung);
   nothing_heard(fd, 20);
   close(fd);
 }
@@ -437,6 +500,8 @@ int main(void) {
     THREADED(test_two_waiters),
     THREADED(test_hanging_up_cancels),
     THREADED(test_giving_up_races),
+    THREADED(test_deadline),
+    THREADED(test_deadline_races),
     THREADED(test_mailbox_closed),
     THREADED(test_many),
     THREADED(test_engine_closed),

@@ -134,6 +134,7 @@ static void ring_orphans(struct gn_doorbell *d) {
 
 /* A child of fork may hold the socket open: the other end learns anyway. */
 static void hang_up(struct gn_doorbell *d, struct gn_bell *b) {
+  gn_timer_clear(&d->engine->timers, &b->deadline);
   gn_watcher_remove(&d->watcher, b->fd);
   shutdown(b->fd, SHUT_RDWR);
   close(b->fd);
@@ -150,6 +151,21 @@ static struct gn_mailbox *unsubscribe(struct gn_doorbell *d,
   return m;
 }
 
+static void out_of_time(struct gn_timer *t) {
+  struct gn_bell *b = t->owner;
+  struct gn_engine *e = b->doorbell->engine;
+  struct gn_mailbox *m;
+  bool waits;
+  gn_engine_lock(e);
+  waits = b->link != NULL; /* else the answer is on its way */
+  m = link_out(b);
+  gn_engine_unlock(e);
+  if (m)
+    gn_mailbox_release(m);
+  if (waits)
+    answer(b, "-\n");
+}
+
 /* It hung up, or broke the rules. */
 static void lose(struct gn_doorbell *d, struct gn_bell *b) {
   struct gn_mailbox *m = unsubscribe(d, b);
@@ -160,7 +176,8 @@ static void lose(struct gn_doorbell *d, struct gn_bell *b) {
   hang_up(d, b);
 }
 
-static int subscribe(struct gn_doorbell *d, struct gn_bell *b, uint64_t id) {
+static int subscribe(struct gn_doorbell *d, struct gn_bell *b, uint64_t id,
+                     int64_t ms) {
   struct gn_engine *e = d->engine;
   struct gn_mailbox *m;
   bool now, twice;
@@ -174,13 +191,33 @@ static int subscribe(struct gn_doorbell *d, struct gn_bell *b, uint64_t id) {
     link_in(&m->waiters, b);
   }
   gn_engine_unlock(e);
-  if (now && !twice)
+  if (twice)
+    return -1;
+  if (now)
     answer(b, "+\n");
-  return twice ? -1 : 0;
+  else if (ms != GN_NEVER)
+    gn_timer_set(&e->timers, &b->deadline, gn_now_ms() + ms);
+  return 0;
 }
 
 static bool is_key(const struct gn_doorbell *d, const char *line, size_t len) {
   return len == GN_KEY_SIZE - 1 && CRYPTO_memcmp(line, d->key, len) == 0;
+}
+
+/* "ID" or "ID MILLISECONDS". */
+static int take_subscription(struct gn_doorbell *d, struct gn_bell *b,
+                             const char *line, size_t len) {
+  static const char digits[] = "0123456789";
+  size_t id = strspn(line, digits), ms;
+  if (id == 0 || id > 19)
+    return -1;
+  if (id == len)
+    return subscribe(d, b, strtoull(line, NULL, 10), GN_NEVER);
+  ms = line[id] == ' ' ? strspn(line + id + 1, digits) : 0;
+  if (ms == 0 || ms > 12 || id + 1 + ms != len)
+    return -1;
+  return subscribe(d, b, strtoull(line, NULL, 10),
+                   strtoll(line + id + 1, NULL, 10));
 }
 
 /* The line is ended by a NUL. -1: no line of the protocol. */
@@ -193,15 +230,14 @@ static int take_line(struct gn_doorbell *d, struct gn_bell *b,
     befriend(d, b);
     return 0;
   }
+  gn_timer_clear(&d->engine->timers, &b->deadline);
   if (len == 1 && line[0] == '-') {
     if ((m = unsubscribe(d, b)))
       gn_mailbox_release(m);
     answer(b, "-\n");
     return 0;
   }
-  if (len == 0 || len > 19 || strspn(line, "0123456789") != len)
-    return -1;
-  return subscribe(d, b, strtoull(line, NULL, 10));
+  return take_subscription(d, b, line, len);
 }
 
 /* -1: there is nothing to be had from this one any more. */
@@ -241,6 +277,9 @@ static int welcome(struct gn_doorbell *d, int fd) {
     return -1;
   }
   b->fd = fd;
+  b->doorbell = d;
+  b->deadline.fire = out_of_time;
+  b->deadline.owner = b;
   b->due = gn_now_ms() + STRANGER_MS;
   b->prev = d->last;
   if (d->last)

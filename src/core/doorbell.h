@@ -1,7 +1,8 @@
 /* Owns: one engine's Unix socket, for hosts that wait on sockets of their own
  * only. Lines, each ended by "\n". First the key; then an id subscribes to that
  * mailbox, answered by "+" as soon as it has something or can get nothing more;
- * "-" gives the subscription up, answered by "-". Who hangs up while subscribed
+ * an id, a space and milliseconds ends after these, answered by "-"; "-" gives
+ * the subscription up, answered by "-". Who hangs up while subscribed
  * is gone: what was submitted to the mailbox is cancelled. Who does not show
  * the key in time, or says anything else, is hung up on.
  * Must not: block, or allocate but when somebody connects.
@@ -11,6 +12,7 @@
 
 #include "error.h"
 #include "folder.h"
+#include "timer.h"
 
 #include <curl/curl.h>
 #include <stdbool.h>
@@ -35,6 +37,8 @@ struct gn_bell {
   struct gn_mailbox *mailbox;  /* a reference while subscribed; the lock */
   int fd;                      /* of the connection */
   bool known;                  /* has shown the key */
+  struct gn_doorbell *doorbell; /* it is connected to */
+  struct gn_timer deadline;    /* of its subscription */
   int64_t due;                 /* when a stranger is hung up on */
   size_t len;                  /* of the line so far */
   char line[80];               /* the line so far */

@@ -74,6 +74,17 @@ static inline void gn_compat_preload(lua_State *L) {
 #endif
 }
 
+/* Whether the function that called this one may yield; -1 where this Lua does
+ * not tell. */
+static inline int gn_compat_yieldable(lua_State *L) {
+#if LUA_VERSION_NUM >= 503 || defined(LUA_JITLIBNAME)
+  return lua_isyieldable(L);
+#else
+  (void)L;
+  return -1;
+#endif
+}
+
 /* Slots that a C function may have on the stack at most, beyond which a builder
  * must store what it holds: 5.1 and LuaJIT allow 8,000. */
 #if LUA_VERSION_NUM < 502

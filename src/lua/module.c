@@ -102,6 +102,16 @@ static int core_create_private(lua_State *L) {
   return 2;
 }
 
+/* Hosts replace the coroutine library by one that knows less. */
+static int core_yieldable(lua_State *L) {
+  int told = gn_compat_yieldable(L);
+  if (told < 0)
+    lua_pushnil(L);
+  else
+    lua_pushboolean(L, told);
+  return 1;
+}
+
 static int core_running(lua_State *L) {
   lua_pushinteger(L, (lua_Integer)gn_running_count());
   return 1;
@@ -147,6 +157,7 @@ int luaopen_garner_core(lua_State *L) {
   static const luaL_Reg functions[] = {
     {"now", core_now}, {"time", core_time}, {"isatty", core_isatty},
     {"pid", core_pid}, {"running", core_running},
+    {"yieldable", core_yieldable},
     {"create_private", core_create_private}, {"sha256", core_sha256},
     {"versions", core_versions}, {NULL, NULL},
   };
