@@ -8,8 +8,9 @@ include_files = { "**/*.lua", "**/*.rockspec", ".luacheckrc", ".busted" }
 files["lua/garner"] = { read_globals = { "ngx" } }
 -- The one place where versions differ may ask for what only some of them have.
 files["lua/garner/compat.lua"] = { std = "max" }
--- Runs inside nginx only.
+-- Run inside nginx only.
 files["spec/simulator"] = { std = "ngx_lua" }
+files["examples/dashboard"] = { std = "ngx_lua" }
 -- Run by lua5.4 alone.
 files["spec/faults"] = { std = "lua54" }
 files["spec/**/*_spec.lua"] = { std = "min+busted" }

@@ -189,6 +189,18 @@ describe("BlendVision", function()
       end
     end)
 
+    it("gives the series of what did come beside the error for what did not", function()
+      local day = yesterday()
+      scope:fault { path = "/metrics$", query = "start_time=[%d-]+T08", times = 0,
+        status = 501, body = "no" }
+      local none, err, partial = bv:live_metrics { live_id = "live-1", types = "concurrent_user",
+        from = day .. "T00:00:00Z", to = day .. "T16:00:00Z" }:series()
+      assert.is_nil(none)
+      assert.equal("hole", err.kind)
+      assert.equal("server", err.cause.kind)
+      assert.equal(481, #partial[1].times)
+    end)
+
     it("names the live that is not there", function()
       local rows, err = bv:live_metrics { live_id = "unknown-live", date = yesterday() }:collect()
       assert.is_nil(rows)

@@ -105,6 +105,16 @@ describe("simulator: BlendVision live metrics", function()
     assert.truthy(by_series(metrics("nulldim", HOUR))["CONCURRENT_USER/null"])
   end)
 
+  it("has points as often as an id says, and none while the live is out", function()
+    local series = by_series(metrics("live-15s", HOUR))
+    assert.equal(241, #series["FRAME_RATE/main"])
+    assert.equal(YESTERDAY .. "T00:00:15Z", series["FRAME_RATE/main"][2].time)
+    local points = by_series(metrics("outage-live", HOUR))["NETWORK_IN/main"]
+    assert.equal(56, #points)
+    assert.equal(YESTERDAY .. "T00:19:00Z", points[20].time)
+    assert.equal(YESTERDAY .. "T00:25:00Z", points[21].time)
+  end)
+
   it("takes an id with a slash in it, escaped", function()
     assert.equal(200, metrics("a%2Fb%3Fc", HOUR).status)
     assert.equal(404, metrics("a/b", HOUR).status)

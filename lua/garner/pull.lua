@@ -301,6 +301,7 @@ end
 ---@return { type: string, dimension: string|nil, unit: string|nil, times: string[],
 ---  epochs: number[], values: string[], numbers: number[] }[]|nil
 ---@return garner.Error|nil
+---@return table[]|nil partial the series of the points that did come, with an error
 function Pull:series()
   if not self.source.points then
     errors.misuse "series: the rows of this pull are no metric points"

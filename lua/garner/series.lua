@@ -19,11 +19,12 @@ end
 ---@param next_row fun(): table|nil, garner.Error|nil
 ---@return table[]|nil series: type, dimension, unit, times, epochs, values, numbers
 ---@return garner.Error|nil
+---@return table[]|nil partial the series of what did come, with an error
 function M.collect(next_row)
   local out, by_name = setmetatable({}, List), {}
   while true do
     local row, err = next_row()
-    if err then return nil, err end
+    if err then return nil, err, out end
     if row == nil then return out end
     -- A dimension that is nil is not the empty one.
     local name = row.type .. "\0" .. (row.dimension and "=" .. row.dimension or "")

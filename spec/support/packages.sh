@@ -1,7 +1,7 @@
 # Which Debian packages the quick start and the specs need, and how the missing
 # ones are installed. Sourced by examples/quickstart and spec/run (bash).
 #
-#   packages_for quickstart|spec   prints the packages
+#   packages_for quickstart|spec|dashboard|dashboard-spec   prints the packages
 #   packages_ensure WHAT [no-install]
 #       returns 0 when all are there (then apt was not called); otherwise says
 #       what is missing and installs it (as root), or prints the command to type
@@ -14,6 +14,8 @@
 packages_build="gcc libc6-dev make cmake libcurl4-openssl-dev libssl-dev zlib1g-dev ca-certificates"
 packages_simulator="nginx libnginx-mod-http-lua openssl"
 packages_quickstart="$packages_build lua5.4 liblua5.4-dev $packages_simulator"
+packages_dashboard="$packages_build
+  luajit2|luajit libluajit2-5.1-dev|libluajit-5.1-dev $packages_simulator util-linux"
 packages_spec="$packages_build
   lua5.1 liblua5.1-0-dev lua5.2 liblua5.2-dev lua5.3 liblua5.3-dev lua5.4 liblua5.4-dev
   luajit2|luajit libluajit2-5.1-dev|libluajit-5.1-dev
@@ -25,8 +27,15 @@ packages_for() {
   case $1 in
     quickstart) echo $packages_quickstart ;;
     spec) echo $packages_spec ;;
-    *) echo "packages_for: quickstart or spec, not '$1'" >&2; return 1 ;;
+    dashboard) echo $packages_dashboard $(packages_npm) ;;
+    dashboard-spec) echo $packages_dashboard $(packages_npm) chromium fonts-dejavu-core ;;
+    *) echo "packages_for: unknown: '$1'" >&2; return 1 ;;
   esac
+}
+
+# By their commands: other makers' nodejs has npm in it.
+packages_npm() {
+  command -v node >/dev/null && command -v npm >/dev/null || echo nodejs npm
 }
 
 # The ones of "$@" that are not installed.

@@ -1,6 +1,6 @@
--- BlendVision live metrics: GET /bv/cms/v1/lives/{id}/metrics. One point per 60 s in
--- [start_time, end_time], made from the live's id and the time alone, so windows that
--- overlap agree. Points of the future do not exist yet.
+-- BlendVision live metrics: GET /bv/cms/v1/lives/{id}/metrics. One point per 60 s (or as
+-- the live's id says) in [start_time, end_time], made from the live's id and the time alone,
+-- so windows that overlap agree. Points of the future do not exist yet.
 local clock = require "sim.clock"
 local http = require "sim.http"
 local json = require "sim.json"
@@ -17,16 +17,29 @@ local TYPES = { "LIVE_METRIC_TYPE_NETWORK_IN", "LIVE_METRIC_TYPE_FRAME_RATE",
 
 local number = function(value) return ("%.17g"):format(value) end
 
--- A day's shape (busy evenings) with noise, so that a chart of it looks like something.
+-- A day's shape: busy evenings.
 local function wave(epoch)
   return 0.5 - 0.5 * math.cos((epoch % 86400) / 86400 * 2 * math.pi)
 end
 
+-- A fraction that changes slowly: from one value to the next within a period.
+local function drift(s, t, period)
+  local n = math.floor(t / period)
+  local part = 0.5 - 0.5 * math.cos((t / period - n) * math.pi)
+  return seed.fraction(s, n) * (1 - part) + seed.fraction(s, n + 1) * part
+end
+
+-- What a chart of an event looks like: each live has a size of its own, people come and
+-- go over the day and within minutes, an encoder is now and then short of frames.
 local series = {
   { TYPES[1], "main", function(s, t)
-    return number(2.2 + 1.1 * wave(t) + 0.4 * seed.fraction(s, t))
+    return number(2.2 + 2 * seed.fraction(s, -1) + 0.7 * drift(s, t, 1700)
+      + 0.3 * drift(s + 1, t, 180) + 0.08 * seed.fraction(s, t))
   end },
-  { TYPES[2], "main", function(s, t) return number(29.5 + 0.5 * seed.fraction(s, t + 1)) end },
+  { TYPES[2], "main", function(s, t)
+    local short = math.max(0, drift(s + 2, t, 240) - 0.93)
+    return number(29.5 + 0.5 * seed.fraction(s, t + 1) - 60 * short)
+  end },
   { TYPES[1], "backup", function(s, t)
     local v = seed.fraction(s, t + 2)
     if v < 0.02 then return ("%.15ge-7"):format(1 + v) end
@@ -34,15 +47,30 @@ local series = {
   end },
   { TYPES[2], "backup", function() return "0" end },
   { TYPES[3], nil, function(s, t)
-    return ("%d"):format(math.floor(40 + 900 * wave(t) + 60 * seed.fraction(s, t + 3)))
+    local crowd = 0.35 + 0.45 * wave(t) + 0.5 * drift(s + 3, t, 5400) + 0.12 * drift(s + 4, t, 420)
+    return ("%d"):format(math.floor((250 + 700 * seed.fraction(s, -2)) * crowd
+      + 9 * seed.fraction(s, t + 3)))
   end },
 }
 
-local function points(make, live_seed, first, last)
-  local out = {}
-  for t = first, last, STEP do
-    out[#out + 1] = ('{"time":"%s","value":{"value":"%s"}}'):format(clock.format_instant(t),
-      make(live_seed, t))
+-- Seconds between two points: "...-15s" has one every 15.
+local function step_of(id)
+  local seconds = tonumber(id:match("%-(%d%d?)s$"))
+  return seconds and seconds > 0 and seconds or STEP
+end
+
+-- "outage" in an id: nothing came from minute 20 to 24 of each hour.
+local function is_out(id, t)
+  return id:find("outage", 1, true) and t % 3600 >= 1200 and t % 3600 < 1500
+end
+
+local function points(id, make, from, to)
+  local out, step, live_seed = {}, step_of(id), seed.from(id)
+  for t = math.ceil(from / step) * step, to, step do
+    if not is_out(id, t) then
+      out[#out + 1] = ('{"time":"%s","value":{"value":"%s"}}'):format(clock.format_instant(t),
+        make(live_seed, t))
+    end
   end
   return table.concat(out, ",")
 end
@@ -98,13 +126,12 @@ function M.handle(req, scope)
   end
   local wanted, unknown = wanted_types(req)
   if not wanted then return rpc.invalid("types", "unknown LiveMetricType: " .. unknown) end
-  local first = math.ceil(from / STEP) * STEP
   local last = math.min(to, clock.now())
-  local out, live_seed = {}, seed.from(id)
+  local out = {}
   for _, entry in ipairs(series) do
     local gap = id:find("gap", 1, true) and entry[1] == TYPES[2] and entry[2] == "backup"
     if wanted[entry[1]] and not gap then
-      out[#out + 1] = metric(id, entry, points(entry[3], live_seed, first, last))
+      out[#out + 1] = metric(id, entry, points(id, entry[3], from, last))
     end
   end
   return http.json(200, '{"metrics":[' .. table.concat(out, ",") .. "]}")

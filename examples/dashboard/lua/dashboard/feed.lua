@@ -1,0 +1,90 @@
+-- Owns: asking BlendVision for the points of lives, through garner, and what an
+-- answer of the dashboard says about each live. Must not: know HTTP or the page.
+
+local garner = require "garner"
+
+local M = {}
+
+local array, null = garner.json.array, garner.json.null
+local client, settle
+
+---Makes the client. Its credential is garner's matter: BLENDVISION_TOKEN and
+---BLENDVISION_ORG_ID of the environment.
+---@param config table as config.read gives it
+function M.setup(config)
+  settle = config.settle
+  -- The page asks again by itself, so one repetition is enough.
+  client = garner.blendvision { base_url = config.base_url, timeout = "20s", attempts = 2 }
+end
+
+-- What the page draws of one series: columns, as short in JSON as they get.
+local function columns(series)
+  local times, values = array(), array()
+  for i, epoch in ipairs(series.epochs) do
+    if epoch then
+      times[#times + 1] = epoch
+      values[#values + 1] = series.numbers[i] or null
+    end
+  end
+  return { type = series.type, dimension = series.dimension, unit = series.unit,
+    times = times, values = values }
+end
+
+local function epoch_of(text)
+  return garner.time.parse(text).epoch
+end
+
+-- What the page says about an error. The message is the server's own, and no
+-- field of garner's errors holds a secret.
+local function problem(err)
+  local cause = err.cause or err
+  return { kind = cause.kind, message = cause.message, status = cause.status,
+    retry_after = cause.retry_after }
+end
+
+---The points of one live with from <= time < to.
+---@param live string
+---@param from number epoch
+---@param to number epoch
+---@return table answer live, series, holes (from, to, kind), error; `through`: all points before
+---  it are known, nil where nothing is
+function M.fetch(live, from, to)
+  local pull = client:live_metrics { live_id = live, from = from, to = to, lag = settle }
+  local series, err, partial = pull:series()
+  local answer = { live = live, series = array(), holes = array(), through = to }
+  for i, each in ipairs(series or partial or {}) do answer.series[i] = columns(each) end
+  if not err then return answer end
+  answer.error = problem(err)
+  answer.through = nil
+  for i, window in ipairs(err.windows or {}) do
+    answer.holes[i] = { from = epoch_of(window.from), to = epoch_of(window.to),
+      kind = window.err and window.err.kind or window.state }
+    answer.through = answer.through or answer.holes[1].from
+  end
+  if answer.through == from then answer.through = nil end
+  return answer
+end
+
+---The same for several lives, side by side.
+---@param wanted { live: string, from: number }[]
+---@param to number epoch
+---@return table[] answers in the same order
+function M.fetch_all(wanted, to)
+  local calls = {}
+  for i, each in ipairs(wanted) do
+    calls[i] = function() return M.fetch(each.live, each.from, to) end
+  end
+  local answers = array()
+  for i, each in ipairs(garner.all(calls, { concurrency = 4 })) do
+    if each.ok then
+      answers[i] = each[1]
+    else
+      ngx.log(ngx.ERR, "dashboard: ", tostring(each.err))
+      answers[i] = { live = wanted[i].live, series = array(), holes = array(),
+        error = { kind = "internal", message = "see the error log" } }
+    end
+  end
+  return answers
+end
+
+return M

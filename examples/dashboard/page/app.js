@@ -1,0 +1,182 @@
+// Owns: the page: its controls, what is asked for, the cards, what it says about the
+// connection and about errors. Must not: draw, or talk to the server but for the
+// settings; chart.js and feed.js do.
+import { Chart, element } from "/chart.js";
+import { Feed } from "/feed.js";
+import * as format from "/format.js";
+import { Store } from "/store.js";
+
+// Types as garner names them; "viewers" are what BlendVision calls concurrent users.
+const METRICS = [
+  { type: "concurrent_user", title: "Viewers", note: "concurrent users", unit: "users", digits: 0 },
+  { type: "network_in", title: "Bit rate", note: "Mbps into the streaming server", unit: "Mbps", digits: 2 },
+  { type: "frame_rate", title: "Frame rate", note: "frames per second of the input", unit: "fps", digits: 1 },
+];
+const STATES = { connecting: "Connecting", live: "Live", polling: "Live, by polling", lost: "Disconnected",
+  troubled: "Live, with problems" };
+const LABELS = { "30m": "30 min", "1h": "1 h", "2h": "2 h", "6h": "6 h", "12h": "12 h", "24h": "24 h" };
+const COLORS = 6;
+
+const $ = (id) => document.getElementById(id);
+const store = new Store();
+const charts = new Map();
+const problems = new Map(); // live, or "" for the server -> { node, until }
+const known_to = new Map(); // live -> until when its points are known
+let settings, range, chosen, as_of, feed;
+
+// What is shown, as the address says it, so that it can be kept and passed on.
+function read_address() {
+  const query = new URLSearchParams(location.search);
+  const known = settings.lives.map(({ id }) => id);
+  range = settings.ranges.find(({ id }) => id === query.get("range")) ?? settings.ranges
+    .find(({ id }) => id === settings.range);
+  const asked = query.getAll("live").filter((id) => known.includes(id));
+  chosen = asked.length ? asked : known.slice(0, COLORS);
+}
+
+function write_address() {
+  const query = new URLSearchParams(location.search);
+  query.set("range", range.id);
+  query.delete("live");
+  for (const id of chosen) query.append("live", id);
+  history.replaceState(null, "", `?${query}`);
+}
+
+const place = (live) => settings.lives.findIndex(({ id }) => id === live);
+const page = {
+  name: (live) => settings.lives[place(live)]?.name ?? live,
+  color: (live) => getComputedStyle(document.documentElement)
+    .getPropertyValue(`--series-${(place(live) % COLORS) + 1}`).trim(),
+};
+
+function choice(type, name, value, label, checked, on_change) {
+  const input = element("input", { type, name, value, checked });
+  input.addEventListener("change", () => on_change(input));
+  return element("label", {}, input, element("span", {}, ...label));
+}
+
+function build_controls() {
+  $("ranges").append(...settings.ranges.map((each) => choice("radio", "range", each.id, [LABELS[each.id] ?? each.id],
+    each === range, () => { range = each; restart(); })));
+  $("lives").append(...settings.lives.map(({ id, name }, i) => {
+    const dot = element("i", { className: `dot series-${(i % COLORS) + 1}` });
+    return choice("checkbox", "live", id, [dot, name], chosen.includes(id), ({ checked }) => {
+      chosen = settings.lives.map((each) => each.id)
+        .filter((each) => (each === id ? checked : chosen.includes(each)));
+      restart();
+    });
+  }));
+  $("lives").hidden = settings.lives.length < 2;
+}
+
+function restart() {
+  write_address();
+  store.clear();
+  known_to.clear();
+  for (const key of [...problems.keys()]) if (key) settle_problem(key);
+  $("charts").ariaBusy = "true";
+  feed.open(chosen, range.id);
+  if (!chosen.length) draw();
+}
+
+function draw() {
+  const to = as_of ?? Date.now() / 1000;
+  const view = { from: to - range.seconds, to, settle: settings.settle,
+    holes: chosen.flatMap((live) => store.holes.get(live) ?? []) };
+  for (const type of store.types(METRICS.map((each) => each.type))) {
+    if (!charts.has(type)) {
+      const metric = METRICS.find((each) => each.type === type)
+        ?? { type, title: type, note: "", unit: "", digits: 2 };
+      charts.set(type, new Chart(metric, page));
+      $("charts").append(charts.get(type).card);
+    }
+    charts.get(type).show(store.of(type, chosen), view);
+  }
+  $("loading").hidden = true;
+}
+
+function show_state(state) {
+  if (state === "lost") tell_problem("", { kind: "connection", message: "the dashboard's own server does not answer" });
+  else if (state !== "connecting") settle_problem("");
+  const troubled = state !== "lost" && state !== "connecting" && [...problems.keys()].some((key) => key);
+  if (troubled) state = "troubled";
+  if ($("status").dataset.state === state) return;
+  $("status").dataset.state = state;
+  $("status").textContent = STATES[state];
+}
+
+// A problem is announced once, as long as it says the same; the countdown is not.
+function tell_problem(key, { kind, message, status, retry_in }) {
+  const who = key ? page.name(key) : "No connection";
+  const text = `${who}: ${kind}${status ? `, HTTP ${status}` : ""}: ${message.replace(/[\s.]+$/, "")}.`;
+  let known = problems.get(key);
+  if (!known) {
+    known = { said: element("span", { role: "alert" }), rest: element("span", { className: "retry" }) };
+    known.node = element("p", { className: "problem" }, known.said, " ", known.rest);
+    known.node.dataset.kind = kind;
+    problems.set(key, known);
+    $("problems").append(known.node);
+  }
+  if (known.said.textContent !== text) known.said.textContent = text;
+  known.until = retry_in ? performance.now() + retry_in * 1000 : null;
+  count_down();
+}
+
+function settle_problem(key) {
+  problems.get(key)?.node.remove();
+  problems.delete(key);
+}
+
+function count_down() {
+  for (const { rest, until } of problems.values()) {
+    const left = until && Math.ceil((until - performance.now()) / 1000);
+    rest.textContent = left > 0 ? `Trying again in ${left} s.` : "Trying again …";
+  }
+}
+
+function update(body, state) {
+  as_of = body.as_of;
+  store.merge(body);
+  store.trim(as_of - range.seconds);
+  for (const each of body.lives) {
+    if (each.as_of) known_to.set(each.live, each.as_of);
+    if (each.error) tell_problem(each.live, each.error);
+    else settle_problem(each.live);
+  }
+  show_state(state);
+  const oldest = Math.min(...chosen.map((live) => known_to.get(live) ?? Infinity));
+  $("as-of").textContent = oldest < Infinity ? `as of ${format.time(oldest)}` : "";
+  draw();
+  $("charts").ariaBusy = "false";
+}
+
+async function get_settings() {
+  for (;;) {
+    try {
+      const answer = await fetch("/api/config");
+      if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
+      return await answer.json();
+    } catch {
+      show_state("lost");
+      await new Promise((resolve) => { setTimeout(resolve, 2000); });
+    }
+  }
+}
+
+settings = await get_settings();
+read_address();
+$("source").textContent = settings.source;
+$("source").hidden = false;
+$("zone").textContent = format.zone();
+$("settling").textContent = settings.settle
+  ? `Points in the shaded end, the last ${settings.settle} s, may still change.` : "";
+feed = new Feed({ update, state: show_state });
+build_controls();
+restart();
+setInterval(count_down, 1000);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  for (const chart of charts.values()) chart.restyle();
+});
+
+// For looking at what the page knows, from the console and from tests.
+globalThis.dashboard = { store, charts, feed };
