@@ -46,6 +46,7 @@ set(GARNER_CORE_SOURCES
   src/core/retry.c
   src/core/roster.c
   src/core/sink.c
+  src/core/stats.c
   src/core/submit.c
   src/core/timer.c
   src/core/traffic.c
@@ -66,6 +67,7 @@ set(GARNER_BINDING_SOURCES
   src/lua/module.c
   src/lua/request.c
   src/lua/result.c
+  src/lua/stats.c
   src/lua/traffic.c
   src/lua/urls.c
   src/lua/util.c
@@ -135,6 +137,8 @@ set(GARNER_LUA_FILES
   garner/plan.lua
   garner/poll.lua
   garner/progress.lua
+  garner/prometheus.lua
+  garner/prometheus_dict.lua
   garner/pull.lua
   garner/pull/budget.lua
   garner/pull/patience.lua
@@ -152,6 +156,7 @@ set(GARNER_LUA_FILES
   garner/shoplazza.lua
   garner/shoplazza/events.lua
   garner/shoplazza/tasks.lua
+  garner/stats.lua
   garner/tasks.lua
   garner/time.lua
   garner/traffic.lua

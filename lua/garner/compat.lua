@@ -25,11 +25,24 @@ function M.running()
   return co
 end
 
+-- Where a host makes no coroutine while it loads us (nginx in init_worker_by_lua), its Lua is
+-- LuaJIT, which can do both of what follows.
+local function probe(fn)
+  local ok, co = pcall(coroutine.create, fn)
+  if not ok then
+    return nil, true
+  end
+  return co
+end
+
 -- Whether a pcall may have a yield below it: everywhere but in PUC 5.1.
 local function yields_across_pcall()
-  local co = coroutine.create(function()
+  local co, known = probe(function()
     return pcall(coroutine.yield, "across")
   end)
+  if known then
+    return true
+  end
   local _, first = coroutine.resume(co)
   return first == "across"
 end
@@ -37,11 +50,14 @@ end
 -- Whether the iterator of a `for` may yield: the same story.
 local function yields_in_for()
   local rounds = 0
-  local co = coroutine.create(function()
+  local co, known = probe(function()
     for _ in coroutine.yield, "inside" do
       rounds = rounds + 1
     end
   end)
+  if known then
+    return true
+  end
   local _, first = coroutine.resume(co)
   return first == "inside" and rounds == 0
 end

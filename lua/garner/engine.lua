@@ -6,6 +6,7 @@ local compat = require "garner.compat"
 local core = require "garner.core"
 local driver = require "garner.driver"
 local errors = require "garner.errors"
+local stats = require "garner.stats"
 
 local M = {}
 
@@ -55,7 +56,7 @@ function M.get()
   if alive() then
     return engine
   end
-  local made, raw = core.engine_new { thread = threaded() }
+  local made, raw = core.engine_new { thread = threaded(), counters = stats.counters() }
   if not made then
     return nil, errors.from_raw(raw, { operation = "start the engine" })
   end

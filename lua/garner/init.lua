@@ -32,6 +32,7 @@ local PARTS = {
   errors = { "garner.errors" },
   wait = { "garner.wait" },
   all = { "garner.tasks", "all" },
+  prometheus = { "garner.prometheus", "text" },
   record = { "garner.recording", "record" },
   replay = { "garner.replay", "replay" },
   jobs = { "garner.job", "together" },
@@ -56,16 +57,39 @@ function M.versions()
   return core.versions()
 end
 
---- What the engine did so far: in_flight, requests, exchanges, retries, throttled
---- (seconds waited for a rate), bytes_received, bytes_sent. Zeros while there is none.
----@return table<string, number>
+---@class garner.Durations
+---@field sum number seconds, of all of them
+---@field [integer] number[] { upper bound in seconds, how many took no longer }; the last bound
+--- is infinite, so its number counts all
+
+---@class garner.Stats
+---@field in_flight integer requests that have not ended
+---@field waiting table<string, integer> how many of them wait now: rate, retry, token
+---@field exchanges integer requests, whatever became of them
+---@field requests integer attempts: what was sent, retries and redirects included
+---@field responses table<string, integer> what the attempts brought: "1xx" to "5xx", none
+---@field retries integer attempts after the first, redirects not counted
+---@field retried table<string, integer> the same by what decided the wait: backoff, throttled,
+--- retry_after, retry_info
+---@field throttled number seconds waited for a rate
+---@field errors table<string, integer> requests, walks and polls that failed, by the error's kind
+---@field connections table<string, integer> opened, reused; open (now)
+---@field pages integer good pages of walks
+---@field polls integer requests that looked after jobs
+---@field downloads integer files that are whole
+---@field cache table<string, integer> hit, miss, stale
+---@field bytes_received integer of bodies, unpacked
+---@field bytes_sent integer of bodies
+---@field engines integer how many engines were started
+---@field durations table<string, garner.Durations> exchange: from start to end, waits included;
+--- request: one attempt
+
+--- What this Lua state did so far, in all its clients. Counters only grow, `garner.close` and new
+--- engines included; in_flight, waiting and connections.open are of now. A child of fork begins
+--- with zeros.
+---@return garner.Stats
 function M.stats()
-  local engine = require("garner.engine").current()
-  if engine then
-    return engine:stats()
-  end
-  return { in_flight = 0, requests = 0, exchanges = 0, retries = 0, throttled = 0,
-    bytes_received = 0, bytes_sent = 0 }
+  return require("garner.stats").read()
 end
 
 --- Ends the engine: everything in flight ends as "cancelled". Clients stay usable, the

@@ -60,7 +60,7 @@ int rig_teardown(void **state) {
   if (g->engine) {
     gn_engine_close(g->engine);
     gn_engine_stats(g->engine, &stats);
-    assert_int_equal(stats.in_flight, 0);
+    assert_int_equal(stats.counts[GN_COUNT_IN_FLIGHT], 0);
     gn_engine_unref(g->engine);
   }
   if (g->mailbox)

@@ -34,11 +34,11 @@ static void test_done_once(void **state) {
   rig_body(rig_done(g, id), "{\"ok\":true}");
   rig_nothing(g, 50);
   gn_engine_stats(g->engine, &stats);
-  assert_int_equal(stats.exchanges, 1);
-  assert_int_equal(stats.requests, 1);
-  assert_int_equal(stats.retries, 0);
-  assert_int_equal(stats.received, 11);
-  assert_int_equal(stats.in_flight, 0);
+  assert_int_equal(stats.counts[GN_COUNT_EXCHANGES], 1);
+  assert_int_equal(stats.counts[GN_COUNT_REQUESTS], 1);
+  assert_int_equal(stats.counts[GN_COUNT_RETRIES], 0);
+  assert_int_equal(stats.counts[GN_COUNT_RECEIVED], 11);
+  assert_int_equal(stats.counts[GN_COUNT_IN_FLIGHT], 0);
 }
 
 static void test_many(void **state) {
@@ -126,11 +126,11 @@ static void test_mailbox_closed_in_flight(void **state) {
   g->mailbox = NULL;
   for (i = 0; i < 1000; i++) {
     gn_engine_stats(g->engine, &stats);
-    if (stats.in_flight == 0)
+    if (stats.counts[GN_COUNT_IN_FLIGHT] == 0)
       break;
     gn_engine_wait(g->engine, gn_engine_sequence(g->engine), 5);
   }
-  assert_int_equal(stats.in_flight, 0);
+  assert_int_equal(stats.counts[GN_COUNT_IN_FLIGHT], 0);
 }
 
 /* Another mailbox's works go on when one closes. */

@@ -113,7 +113,7 @@ static void test_left(void **state) {
   for (;;) {
     struct gn_stats stats;
     gn_engine_stats(g->engine, &stats);
-    if (stats.in_flight == 0)
+    if (stats.counts[GN_COUNT_IN_FLIGHT] == 0)
       break;
     usleep(1000);
   }

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define USUAL_HEADERS 1000
 
@@ -98,6 +99,8 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose,
                              struct curl_sockaddr *address) {
   struct gn_attempt *a = arg;
   enum gn_address_class c = gn_address_classify(&address->addr);
+  int type = address->socktype;
+  curl_socket_t fd;
   (void)purpose;
   if (a->check_address && !a->uses_proxy && !a->policy->allow_private &&
       c != GN_ADDRESS_PUBLIC && (int)c != gn_policy_own_class(a->policy)) {
@@ -107,11 +110,17 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose,
   if (a->base && !a->check_address && !a->uses_proxy)
     gn_policy_set_own_class(a->policy, (int)c);
 #ifdef SOCK_CLOEXEC
-  return socket(address->family, address->socktype | SOCK_CLOEXEC,
-                address->protocol);
-#else
-  return socket(address->family, address->socktype, address->protocol);
+  type |= SOCK_CLOEXEC;
 #endif
+  fd = socket(address->family, type, address->protocol);
+  if (fd != CURL_SOCKET_BAD)
+    gn_counters_add(a->counters, GN_COUNT_OPEN, 1);
+  return fd;
+}
+
+static int on_close(void *counters, curl_socket_t fd) {
+  gn_counters_add(counters, GN_COUNT_OPEN, -1);
+  return close(fd);
 }
 
 static void check(struct gn_attempt *a, CURLcode rc) {
@@ -321,6 +330,8 @@ static void set_conduct(struct gn_attempt *a) {
   check(a, curl_easy_setopt(a->easy, CURLOPT_HEADERFUNCTION, on_header));
   check(a, curl_easy_setopt(a->easy, CURLOPT_WRITEFUNCTION, on_body));
   check(a, curl_easy_setopt(a->easy, CURLOPT_OPENSOCKETFUNCTION, on_open));
+  check(a, curl_easy_setopt(a->easy, CURLOPT_CLOSESOCKETFUNCTION, on_close));
+  check(a, curl_easy_setopt(a->easy, CURLOPT_CLOSESOCKETDATA, a->counters));
 }
 
 static void set_receiver(struct gn_attempt *a, void *self, char *text) {
@@ -358,6 +369,8 @@ static int begin(struct gn_attempt *a, const struct gn_attempt_plan *plan,
   a->headers = &plan->result->headers;
   a->memory = plan->result->body;
   a->file = plan->file;
+  a->counters = plan->counters;
+  a->connects = -1;
   a->check_address = plan->check_address;
   a->own = gn_policy_owns(plan->policy, plan->url);
   a->base = a->own && gn_policy_is_base(plan->policy, plan->url);
@@ -484,8 +497,11 @@ void gn_attempt_outcome(struct gn_attempt *a, CURLcode rc,
   o->blocked = a->blocked;
   o->status = status_of(a);
   o->sent = was_sent(a, rc);
-  if (a->easy)
+  if (a->easy) {
     curl_easy_getinfo(a->easy, CURLINFO_HTTP_CONNECTCODE, &connect_code);
+    if (o->sent)
+      curl_easy_getinfo(a->easy, CURLINFO_NUM_CONNECTS, &a->connects);
+  }
   o->proxy_refused = rc != CURLE_OK ? connect_code >= 300
                                     : a->uses_proxy && o->status == 407;
   if (o->status >= 300)

@@ -11,6 +11,7 @@
 #include "policy.h"
 #include "request.h"
 #include "retry.h"
+#include "stats.h"
 
 #include <curl/curl.h>
 
@@ -35,6 +36,8 @@ struct gn_attempt {
   CURLcode setopt_rc;               /* the first option that failed */
   struct gn_error sink_error;       /* why the body could not be kept */
   uint64_t received;                /* body bytes after decoding */
+  struct gn_counters *counters;     /* hear of sockets */
+  long connects;                    /* connections made, -1: none was there */
   bool has_credential;              /* the first of the lines is it */
   long supplied;                    /* status of what no wire brought */
   bool to_file;                     /* this body goes to the file */
@@ -53,6 +56,7 @@ struct gn_attempt_plan {
   int64_t timeout_ms;               /* until the deadline; 0: none */
   struct gn_result *result;         /* headers and body go here */
   struct gn_download *file;         /* a good body goes here, or NULL */
+  struct gn_counters *counters;     /* outlive the connections */
 };
 
 /* What a handle can stay set up for between the requests of one client to its

@@ -91,18 +91,16 @@ struct gn_random *gn_engine_random(struct gn_engine *e) {
   return &e->random;
 }
 
+struct gn_counters *gn_engine_counters(struct gn_engine *e) {
+  return e->counters;
+}
+
 void gn_engine_count(struct gn_engine *e, enum gn_count what, int64_t n) {
-  e->counts[what] += n;
+  gn_counters_add(e->counters, what, n);
 }
 
 void gn_engine_stats(struct gn_engine *e, struct gn_stats *out) {
-  out->exchanges = e->counts[GN_COUNT_EXCHANGES];
-  out->requests = e->counts[GN_COUNT_REQUESTS];
-  out->retries = e->counts[GN_COUNT_RETRIES];
-  out->received = e->counts[GN_COUNT_RECEIVED];
-  out->sent = e->counts[GN_COUNT_SENT];
-  out->throttled_ms = e->counts[GN_COUNT_THROTTLED_MS];
-  out->in_flight = e->counts[GN_COUNT_IN_FLIGHT];
+  gn_counters_read(e->counters, out);
 }
 
 /* The running list belongs to the step's thread; others only read it, with the
@@ -129,6 +127,9 @@ static void list_remove(struct gn_engine *e, struct gn_work *w) {
 }
 
 void gn_work_finish(struct gn_work *w, struct gn_result *result) {
+  if (result && result->error.kind != GN_OK)
+    gn_engine_count(w->engine,
+                    (enum gn_count)(GN_COUNT_ERRORS + result->error.kind), 1);
   gn_engine_lock(w->engine);
   list_remove(w->engine, w);
   gn_engine_unlock(w->engine);
@@ -312,6 +313,7 @@ static void destroy(struct gn_engine *e) {
     gn_descriptor_close(&e->descriptor);
   pthread_cond_destroy(&e->changed);
   pthread_mutex_destroy(&e->lock);
+  gn_counters_unref(e->counters);
   gn_free(e);
 }
 
@@ -325,12 +327,25 @@ static void stop_running(void *engine) {
 }
 
 struct gn_engine *gn_engine_new(bool threaded, struct gn_error *err) {
+  struct gn_counters *c = gn_counters_new();
+  struct gn_engine *e = NULL;
+  if (c)
+    e = gn_engine_new_counted(threaded, c, err);
+  else
+    gn_error_memory(err);
+  gn_counters_unref(c);
+  return e;
+}
+
+struct gn_engine *gn_engine_new_counted(bool threaded, struct gn_counters *c,
+                                        struct gn_error *err) {
   struct gn_engine *e = gn_alloc_zero(sizeof *e);
   if (!e) {
     gn_error_memory(err);
     return NULL;
   }
   init_lock(e);
+  e->counters = gn_counters_ref(c);
   e->generation = gn_process_generation();
   e->refs = 1;
   e->threaded = threaded;
@@ -361,6 +376,7 @@ struct gn_engine *gn_engine_new(bool threaded, struct gn_error *err) {
   e->running.stop = stop_running;
   e->running.engine = e;
   gn_running_add(&e->running);
+  gn_engine_count(e, GN_COUNT_ENGINES, 1);
   return e;
 fail:
   gn_files_free(e->files);

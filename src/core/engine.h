@@ -14,21 +14,15 @@
 #include "pager.h"
 #include "policy.h"
 #include "poller.h"
+#include "stats.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-struct gn_stats {
-  int64_t exchanges;    /* logical requests started */
-  int64_t requests;     /* attempts put on the wire */
-  int64_t retries;      /* attempts after the first, redirects not counted */
-  int64_t received;     /* body bytes, decoded */
-  int64_t sent;         /* body bytes */
-  int64_t throttled_ms; /* milliseconds waited for the rate */
-  int64_t in_flight;    /* exchanges that have not ended */
-};
-
 struct gn_engine *gn_engine_new(bool threaded, struct gn_error *err);
+/* The same, counting on in a set that its caller has. */
+struct gn_engine *gn_engine_new_counted(bool threaded, struct gn_counters *c,
+                                        struct gn_error *err);
 /* A threaded engine is closed before its owner lets go: the thread has a
  * reference of its own. */
 void gn_engine_unref(struct gn_engine *e);
@@ -77,6 +71,7 @@ uint64_t gn_engine_sequence(struct gn_engine *e);
 uint64_t gn_engine_wait(struct gn_engine *e, uint64_t seen, int64_t ms);
 /* Inline engines: works for at most ms, less if an event was posted. */
 void gn_engine_step(struct gn_engine *e, int64_t ms);
+/* What is in the set that it counts in. */
 void gn_engine_stats(struct gn_engine *e, struct gn_stats *out);
 
 /* For hosts that wait by themselves; threaded engines only. */

@@ -51,7 +51,7 @@ struct gn_engine {
   struct gn_bell *orphans;          /* whose mailbox was closed; the lock */
   pthread_mutex_t lock;             /* guards what says so */
   pthread_cond_t changed;           /* an event was posted, or it stopped */
-  _Atomic int64_t counts[GN_COUNTS]; /* statistics */
+  struct gn_counters *counters;     /* a reference */
   struct gn_running running;        /* in the process's list */
 };
 

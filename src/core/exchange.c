@@ -81,9 +81,12 @@ struct gn_exchange *gn_exchange_new(struct gn_engine *e,
 static void end(struct gn_exchange *x) {
   x->ended = true;
   gn_pace_give_back(x);
+  gn_pace_wait_ends(x);
   gn_timer_clear(gn_engine_timers(x->engine), &x->timer);
   gn_token_leave(&x->token);
   x->result->elapsed = gn_now() - x->started;
+  gn_counters_time(gn_engine_counters(x->engine), GN_TIMED_EXCHANGE,
+                   x->result->elapsed);
   if (x->result->error.kind != GN_OK && x->file)
     gn_sink_abort(x->file->sink);
   gn_engine_count(x->engine, GN_COUNT_IN_FLIGHT, -1);
@@ -146,6 +149,7 @@ static void make_plan(struct gn_exchange *x, struct gn_attempt_plan *plan) {
   memset(plan, 0, sizeof *plan);
   plan->request = x->request;
   plan->policy = x->policy;
+  plan->counters = gn_engine_counters(x->engine);
   plan->url = current_url(x);
   plan->foreign = x->request->download ||
                   (server_chose_url(x) &&
@@ -232,6 +236,7 @@ static bool has_token(struct gn_exchange *x) {
     end(x);
     return false;
   }
+  gn_pace_waits_for(x, GN_COUNT_WAITING_TOKEN);
   x->token_since = now;
   gn_timer_set(gn_engine_timers(x->engine), &x->timer,
                x->deadline ? x->deadline : now + timeout_ms(x) - x->token_ms);
@@ -241,6 +246,7 @@ static bool has_token(struct gn_exchange *x) {
 static void on_token(struct gn_token_waiter *w, const struct gn_error *err,
                      bool again) {
   struct gn_exchange *x = w->owner;
+  gn_pace_wait_ends(x);
   x->token_ms += gn_now_ms() - x->token_since;
   x->token_waited = true;
   if (!err) {
@@ -270,6 +276,7 @@ static bool renew_token(struct gn_exchange *x, struct gn_record *record) {
 static void on_timer(struct gn_timer *t) {
   struct gn_exchange *x = t->owner;
   double wait;
+  gn_pace_wait_ends(x);
   if (x->asked) { /* the deadline, and nobody has answered */
     gn_exchange_completed(x, CURLE_OPERATION_TIMEDOUT);
     return;
@@ -296,6 +303,7 @@ static void on_timer(struct gn_timer *t) {
   }
   gn_pace_record(x, GN_WHY_RATE, wait);
   gn_relay_log_wait(x, "rate_wait", NULL, wait);
+  gn_pace_waits_for(x, GN_COUNT_WAITING_RATE);
   set_timer(x, wait);
 }
 
@@ -417,7 +425,8 @@ static void retry_or_end(struct gn_exchange *x, const struct gn_outcome *o,
   x->sends++;
   gn_error_clear(&r->error);
   record->waited = next.wait;
-  gn_engine_count(x->engine, GN_COUNT_RETRIES, 1);
+  gn_counters_retry(gn_engine_counters(x->engine), next.why);
+  gn_pace_waits_for(x, GN_COUNT_WAITING_RETRY);
   gn_relay_log_wait(x, "retry", record, next.wait);
   send_later(x, next.wait);
 }
@@ -442,6 +451,8 @@ static void file_finished(struct gn_exchange *x) {
   struct gn_result *r = x->result;
   if (r->error.kind != GN_OK && fetch_again(x))
     return;
+  if (r->error.kind == GN_OK)
+    gn_engine_count(x->engine, GN_COUNT_DOWNLOADS, 1);
   gn_policy_refund(x->policy, x->budget_taken);
   gn_download_facts(x->file, r);
   end(x);
@@ -530,6 +541,8 @@ void gn_exchange_completed(struct gn_exchange *x, CURLcode rc) {
   char text[CURL_ERROR_SIZE];
   int followed;
   gn_attempt_outcome(&x->attempt, rc, &o);
+  gn_counters_attempt(gn_engine_counters(x->engine), o.status,
+                      gn_now() - x->sent_at, x->attempt.connects);
   sink_error = x->attempt.sink_error;
   gn_engine_count(x->engine, GN_COUNT_RECEIVED,
                   (int64_t)x->attempt.received);

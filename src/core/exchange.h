@@ -23,6 +23,7 @@ struct gn_exchange {
   struct gn_timer timer;       /* the wait before the next attempt */
   struct gn_attempt attempt;   /* the one on the wire */
   bool on_wire;                /* attempt is with libcurl */
+  enum gn_count waits_for;     /* the gauge that counts it; 0: none does */
   bool admitted;               /* the rate gave the next attempt its time */
   double slot;                 /* what to give back if it is not used */
   double paused;               /* seconds waited for pauses of the client */

@@ -32,6 +32,18 @@ double gn_pace_wait(struct gn_exchange *x) {
   return wait;
 }
 
+void gn_pace_waits_for(struct gn_exchange *x, enum gn_count what) {
+  gn_pace_wait_ends(x);
+  x->waits_for = what;
+  gn_engine_count(x->engine, what, 1);
+}
+
+void gn_pace_wait_ends(struct gn_exchange *x) {
+  if (x->waits_for)
+    gn_engine_count(x->engine, x->waits_for, -1);
+  x->waits_for = 0;
+}
+
 /* Waits that follow each other are told as one. */
 void gn_pace_record(struct gn_exchange *x, const char *why, double wait) {
   struct gn_result *r = x->result;

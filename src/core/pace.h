@@ -13,6 +13,9 @@ double gn_pace_wait(struct gn_exchange *x);
 void gn_pace_give_back(struct gn_exchange *x);
 /* A wait that is no attempt, or that there was no time for one. */
 void gn_pace_record(struct gn_exchange *x, const char *why, double wait);
+/* The gauge that counts it until its wait ends, or another one begins. */
+void gn_pace_waits_for(struct gn_exchange *x, enum gn_count what);
+void gn_pace_wait_ends(struct gn_exchange *x);
 /* Seconds until the deadline, HUGE_VAL without one. */
 double gn_pace_left(const struct gn_exchange *x);
 /* What a server says about the rate is for the whole client. */

@@ -169,6 +169,7 @@ static void on_page(struct gn_exchange *x) {
   result->last = more == 0;
   if (more == 1)
     more = keep_next(g, value, result, &err);
+  gn_engine_count(g->work.engine, GN_COUNT_PAGES, 1);
   if (gn_work_post(&g->work, GN_EVENT_PAGE, result) != 0)
     more = gn_error_memory(&err);
   if (more == 1)

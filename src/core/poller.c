@@ -408,6 +408,7 @@ static void fill_round(struct poller *p) {
     }
     p->in_flight++;
     p->polls++;
+    gn_engine_count(p->work.engine, GN_COUNT_POLLS, 1);
     q->exchange->work = &p->work;
     gn_exchange_start(q->exchange);
   }

@@ -8,6 +8,7 @@
 #include "files.h"
 #include "mailbox.h"
 #include "policy.h"
+#include "stats.h"
 #include "timer.h"
 
 #include <curl/curl.h>
@@ -78,16 +79,7 @@ void gn_engine_wire_remove(struct gn_engine *e, CURL *easy);
 struct gn_timers *gn_engine_timers(struct gn_engine *e);
 struct gn_random *gn_engine_random(struct gn_engine *e);
 
-enum gn_count {
-  GN_COUNT_EXCHANGES,
-  GN_COUNT_REQUESTS,
-  GN_COUNT_RETRIES,
-  GN_COUNT_RECEIVED,
-  GN_COUNT_SENT,
-  GN_COUNT_THROTTLED_MS,
-  GN_COUNT_IN_FLIGHT,
-  GN_COUNTS
-};
+struct gn_counters *gn_engine_counters(struct gn_engine *e);
 void gn_engine_count(struct gn_engine *e, enum gn_count what, int64_t n);
 
 #endif

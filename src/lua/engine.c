@@ -34,13 +34,18 @@ static struct gn_mailbox *check_own_mailbox(lua_State *L,
 static int engine_new(lua_State *L) {
   struct gn_engine **e;
   struct gn_error err;
+  struct gn_counters *counters = NULL;
   bool threaded = false;
   if (!lua_isnoneornil(L, 1)) {
     luaL_checktype(L, 1, LUA_TTABLE);
     threaded = gn_lua_flag(L, 1, "thread", false);
+    lua_getfield(L, 1, "counters"); /* stays, so that it is not collected */
+    if (!lua_isnil(L, -1))
+      counters = gn_lua_counters(L, -1);
   }
   e = gn_lua_object(L, sizeof *e, GN_LUA_ENGINE);
-  *e = gn_engine_new(threaded, &err);
+  *e = counters ? gn_engine_new_counted(threaded, counters, &err)
+                : gn_engine_new(threaded, &err);
   return *e ? 1 : gn_lua_fail(L, &err);
 }
 
@@ -198,25 +203,6 @@ static int engine_cancel(lua_State *L) {
   return 0;
 }
 
-static int engine_stats(lua_State *L) {
-  struct gn_stats s;
-  size_t i;
-  gn_engine_stats(check_engine(L), &s);
-  const struct { const char *name; int64_t value; } rows[] = {
-    {"exchanges", s.exchanges}, {"requests", s.requests},
-    {"retries", s.retries}, {"in_flight", s.in_flight},
-    {"bytes_received", s.received}, {"bytes_sent", s.sent},
-  };
-  lua_createtable(L, 0, 7);
-  for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-    gn_lua_push_size(L, (uint64_t)rows[i].value);
-    lua_setfield(L, -2, rows[i].name);
-  }
-  lua_pushnumber(L, (lua_Number)s.throttled_ms / 1000);
-  lua_setfield(L, -2, "throttled");
-  return 1;
-}
-
 void gn_lua_engine_open(lua_State *L) {
   static const luaL_Reg engine_methods[] = {
     {"close", engine_close}, {"is_closed", engine_is_closed},
@@ -225,8 +211,7 @@ void gn_lua_engine_open(lua_State *L) {
     {"submit", engine_submit}, {"exchange", engine_exchange},
     {"walk", engine_walk}, {"poll", engine_poll},
     {"advance", engine_advance}, {"cancel", engine_cancel},
-    {"supply", gn_lua_engine_supply},
-    {"stats", engine_stats}, {NULL, NULL},
+    {"supply", gn_lua_engine_supply}, {NULL, NULL},
   };
   static const luaL_Reg engine_meta[] = {
     {"__gc", engine_close}, {"__close", engine_close},

@@ -178,6 +178,7 @@ int luaopen_garner_core(lua_State *L) {
   gn_lua_rules_open(L);
   gn_lua_engine_open(L);
   gn_lua_mailbox_open(L);
+  gn_lua_stats_open(L);
   gn_lua_urls_open(L);
   gn_lua_inflate_open(L);
   gn_lua_file_open(L);

@@ -8,6 +8,7 @@
 #include "../core/error.h"
 #include "../core/policy.h"
 #include "../core/request.h"
+#include "../core/stats.h"
 #include "../core/traffic.h"
 #include "compat.h"
 
@@ -17,6 +18,7 @@
 
 #define GN_LUA_ENGINE "garner.core.engine"
 #define GN_LUA_MAILBOX "garner.core.mailbox"
+#define GN_LUA_COUNTERS "garner.core.counters"
 #define GN_LUA_CLIENT "garner.core.client"
 #define GN_LUA_RESULT "garner.core.result"
 #define GN_LUA_REQUEST "garner.core.request"
@@ -90,6 +92,9 @@ void gn_lua_engine_open(lua_State *L);
 struct gn_mailbox *gn_lua_mailbox(lua_State *L, int arg);
 int gn_lua_mailbox_new(lua_State *L);
 void gn_lua_mailbox_open(lua_State *L);
+/* stats.c: counters_new() */
+struct gn_counters *gn_lua_counters(lua_State *L, int arg);
+void gn_lua_stats_open(lua_State *L);
 /* inflate.c */
 void gn_lua_inflate_open(lua_State *L);
 /* urls.c; client:url_build(path, params, query) */
