@@ -24,6 +24,8 @@ set(GARNER_CORE_SOURCES
   src/core/json_pick.c
   src/core/jwt.c
   src/core/limiter.c
+  src/core/limiter_file.c
+  src/core/limiter_words.c
   src/core/link.c
   src/core/mailbox.c
   src/core/mark.c
@@ -41,6 +43,7 @@ set(GARNER_CORE_SOURCES
   src/core/poller.c
   src/core/process.c
   src/core/quota.c
+  src/core/rate.c
   src/core/relay.c
   src/core/request.c
   src/core/retry.c
@@ -63,6 +66,7 @@ set(GARNER_BINDING_SOURCES
   src/lua/inflate.c
   src/lua/json_decode.c
   src/lua/json_encode.c
+  src/lua/limiter.c
   src/lua/mailbox.c
   src/lua/module.c
   src/lua/request.c
@@ -128,6 +132,7 @@ set(GARNER_LUA_FILES
   garner/json.lua
   garner/json_list.lua
   garner/jsonl.lua
+  garner/limiter.lua
   garner/log.lua
   garner/methods.lua
   garner/next_page.lua

@@ -73,7 +73,7 @@ local function in_folder(code, folder)
   for _, verb in ipairs { "download", "save" } do
     code = code:gsub(":" .. verb .. ' "([%w_]+%.csv)"', ":" .. verb .. ' "' .. folder .. '/%1"')
   end
-  code = code:gsub("/var/lib/app/", folder .. "/")
+  code = code:gsub("/var/lib/app/", folder .. "/"):gsub("/dev/shm/", folder .. "/")
   return (code:gsub('os%.date "', 'os.date "' .. folder .. "/"))
 end
 

@@ -7,6 +7,7 @@ local compat = require "garner.compat"
 local core = require "garner.core"
 local engine = require "garner.engine"
 local errors = require "garner.errors"
+local limiter = require "garner.limiter"
 local log = require "garner.log"
 local methods = require "garner.methods"
 local options = require "garner.options"
@@ -28,7 +29,7 @@ local SCHEMA = {
   retry = client_rules.retry, attempts = client_rules.attempts, max_wait = options.duration,
   max_body = options.integer(1), max_headers = options.integer(1024),
   http_version = options.one_of { "1.1", "2" }, allow_http = options.boolean,
-  allow_private = options.boolean, insecure_tls = options.boolean, rate = options.positive,
+  allow_private = options.boolean, insecure_tls = options.boolean, rate = client_rules.rate,
   burst = options.positive, rate_headers = client_rules.rate_headers, log = log.option,
   transport = traffic.RULES.transport, record = traffic.RULES.record,
   replay = traffic.RULES.replay, json = options.one_of { "garner", "cjson" },
@@ -41,6 +42,7 @@ local TO_CORE = { "origins", "ca_file", "proxy", "user_agent", "connect_timeout"
 
 local function core_options(opts, session, headers, shown)
   local out = traffic.core_options(opts, shown)
+  out.limiter = limiter.core(opts.limiter)
   out.base_url, out.auth, out.headers = opts.base_url, session:core_options(), headers
   for _, name in ipairs(TO_CORE) do
     out[name] = opts[name]
@@ -74,6 +76,16 @@ local function made_auth(opts, vendor, what)
     errors.misuse(what .. ": " .. vendor.credentials.help)
   end
   return made
+end
+
+-- A limiter stands for both numbers; plans count with them.
+local function pick_rate(opts, vendor, what)
+  if limiter.core(opts.rate) then
+    if opts.burst then errors.misuse(what .. ": the limiter given as rate has its own burst") end
+    opts.limiter, opts.rate, opts.burst = opts.rate, opts.rate.rate, opts.rate.burst
+  else
+    opts.rate, opts.burst = opts.rate or vendor.rate, opts.burst or vendor.burst
+  end
 end
 
 local function pick_auth(opts, vendor, what)
@@ -173,12 +185,13 @@ end
 --- headers, origins (more origins that may get the credential), ca_file, proxy ("env", a URL,
 --- false), user_agent, connect_timeout (10 s), timeout (120 s), stall_timeout (60 s), retry (false,
 --- attempts, or { attempts, backoff, backoff_throttled, backoff_cap, max_wait }), rate (requests a
---- second), burst, rate_headers (the names of headers that tell the rate: { remaining = | used = [,
---- limit =] [, reset = [, reset_kind = "seconds" | "epoch"]] }, `used` may say "39/40"; without it
---- RateLimit, RateLimit-* and X-RateLimit-* are read; false: none), max_body (bytes), max_headers,
---- http_version ("1.1", "2"), json ("cjson"), log, allow_http, allow_private, insecure_tls, record
---- (garner.record(file)), replay (garner.replay(file)), transport (function(request) that answers
---- in the network's place: see traffic.lua). Durations: seconds or "90s", "15m"
+--- second, or a garner.limiter that several clients keep), burst, rate_headers (the names of
+--- headers that tell the rate: { remaining = | used = [, limit =] [, reset = [, reset_kind =
+--- "seconds" | "epoch"]] }, `used` may say "39/40"; without it RateLimit, RateLimit-* and
+--- X-RateLimit-* are read; false: none), max_body (bytes), max_headers, http_version ("1.1", "2"),
+--- json ("cjson"), log, allow_http, allow_private, insecure_tls, record (garner.record(file)),
+--- replay (garner.replay(file)), transport (function(request) that answers in the network's place:
+--- see traffic.lua). Durations: seconds or "90s", "15m"
 ---@param vendor table|nil what an API adds: name, base_url (text, or a function of the checked
 --- options), auth (function(token)), token_env, needs_token, scope, headers, rate, burst, options
 --- (more rules), credentials (other ways to a credential: options = rules, make = function(their
@@ -194,7 +207,7 @@ function M.new(opts, vendor)
     opts.base_url = vendor.base_url(opts)
   end
   opts.base_url = opts.base_url or vendor.base_url
-  opts.rate, opts.burst = opts.rate or vendor.rate, opts.burst or vendor.burst
+  pick_rate(opts, vendor, what)
   if not opts.base_url then
     errors.misuse(what .. ": base_url is missing")
   end

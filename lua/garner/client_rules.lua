@@ -2,6 +2,7 @@
 -- gives the value to use, or nil and what it must be. Must not: know the client.
 
 local auth = require "garner.auth"
+local limiter = require "garner.limiter"
 local options = require "garner.options"
 
 local M = {}
@@ -44,6 +45,15 @@ function M.proxy(value)
   end
   return nil, 'must be "env", false or a URL such as "http://proxy.example.com:8080" (http, https, '
     .. "socks4, socks4a, socks5, socks5h)"
+end
+
+--- Requests a second, or a limiter.
+function M.rate(value)
+  if limiter.core(value) then
+    return value
+  end
+  local good, why = options.positive(value)
+  return good, why and why:gsub("above zero", "above zero or a garner.limiter")
 end
 
 --- A credential.

@@ -46,6 +46,7 @@ local PARTS = {
 local CONSTRUCTORS = {
   api = "garner.api",
   client = "garner.client",
+  limiter = "garner.limiter",
   blendvision = "garner.blendvision",
   google_reports = "garner.google_reports",
   shoplazza = "garner.shoplazza",

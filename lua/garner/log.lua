@@ -27,6 +27,8 @@ M.events = {
   recording_failed = { "warn", "a recording has a gap from here on: file, error" },
   events_dropped = { "warn", "log events came faster than they were taken: count" },
   ["prometheus.dict_full"] = { "warn", "a worker's counters did not fit into the dict: error" },
+  ["limiter.settings"] = { "warn", "processes that share a limiter's file say different rates: "
+    .. "file, rate, burst, others_rate, others_burst" },
   ["pages.no_items"] = { "warn", "no page of a walk had the list named: items, pages" },
   ["pull.conflict"] = { "warn", "two windows give different values for one key" },
   ["pull.outside"] = { "warn", "rows lie outside of the window that was asked for" },

@@ -172,25 +172,28 @@ static void test_forked_amid_change(void **state) {
   struct gn_policy *p = g->policy;
   struct gn_oauth_token *tokens;
   struct gn_limiter limiter;
+  struct gn_rate_place place;
   pid_t child;
   int status = -1;
   fine(g);
   pthread_mutex_lock(&p->oauth->lock);
-  pthread_mutex_lock(&p->lock);
+  pthread_mutex_lock(&p->rate->lock);
   tokens = p->oauth->tokens;
-  limiter = p->limiter;
+  limiter = p->rate->memory;
   p->oauth->tokens = (struct gn_oauth_token *)p;
-  p->limiter.freed = NULL;
-  p->limiter.freed_count = p->limiter.freed_capacity = 100;
+  p->rate->memory.freed = NULL;
+  p->rate->memory.freed_count = p->rate->memory.freed_capacity = 100;
   child = fork();
   if (child == 0) {
     gn_policy_enter(p);
-    gn_policy_release(p, gn_now() + 1000);
+    gn_rate_place_init(&place);
+    place.slot = gn_now() + 1000;
+    gn_rate_release(p->rate, &place);
     _exit(gn_oauth_usable(p->oauth, "", true) == 0 ? 42 : 1);
   }
   p->oauth->tokens = tokens;
-  p->limiter = limiter;
-  pthread_mutex_unlock(&p->lock);
+  p->rate->memory = limiter;
+  pthread_mutex_unlock(&p->rate->lock);
   pthread_mutex_unlock(&p->oauth->lock);
   assert_int_equal(waitpid(child, &status, 0), child);
   assert_true(WIFEXITED(status));

@@ -135,7 +135,7 @@ static void test_plain_http(void **state) {
 static void test_defaults(void **state) {
   struct gn_policy *p = make(&bearer);
   struct gn_error err;
-  double slot;
+  struct gn_rate_place place;
   char *line;
   (void)state;
   assert_int_equal(p->connect_timeout_ms, 10000);
@@ -156,7 +156,8 @@ static void test_defaults(void **state) {
   line = gn_auth_line(&p->auth, &err);
   assert_string_equal(line, "Authorization: Bearer " SECRET);
   gn_free(line);
-  assert_true(gn_policy_reserve(p, 1, &slot) <= 0);
+  gn_rate_place_init(&place);
+  assert_true(gn_rate_reserve(p->rate, 1, &place) <= 0);
   gn_policy_unref(gn_policy_ref(p));
   gn_policy_unref(p);
   gn_policy_unref(NULL);
@@ -165,14 +166,16 @@ static void test_defaults(void **state) {
 static void test_budget_and_rate(void **state) {
   struct gn_policy_options o = bearer;
   struct gn_policy *p;
-  double slot;
+  struct gn_rate_place first, second;
   int n = 0;
   (void)state;
   o.rate = 2;
   o.burst = 1;
   p = make(&o);
-  assert_true(gn_policy_reserve(p, 5, &slot) <= 0);
-  assert_true(gn_policy_reserve(p, 5, &slot) > 0.49);
+  gn_rate_place_init(&first);
+  gn_rate_place_init(&second);
+  assert_true(gn_rate_reserve(p->rate, 5, &first) <= 0);
+  assert_true(gn_rate_reserve(p->rate, 5, &second) > 0.49);
   while (gn_policy_take_retry(p, true))
     n++;
   assert_int_equal(n, 100); /* 500 / 5 */

@@ -61,7 +61,7 @@ struct gn_exchange *gn_exchange_new(struct gn_engine *e,
   x->timer.owner = x;
   x->token.ready = on_token;
   x->token.owner = x;
-  x->slot = GN_NO_SLOT;
+  gn_rate_place_init(&x->place);
   x->redirects_left = request->redirects;
   x->result = new_result(request, policy, err);
   if (x->result && request->file) {
@@ -195,7 +195,7 @@ static void send_attempt(struct gn_exchange *x) {
     return;
   }
   x->on_wire = true;
-  x->slot = GN_NO_SLOT;
+  gn_rate_use(&x->place);
   x->sent_at = gn_now();
   gn_engine_count(x->engine, GN_COUNT_REQUESTS, 1);
   gn_engine_count(x->engine, GN_COUNT_SENT, (int64_t)x->request->body_len);
@@ -210,7 +210,7 @@ static void set_timer(struct gn_exchange *x, double seconds) {
 /* Always by the timer, so that starting an exchange never ends it: its owner
  * would be gone under the caller's feet. */
 static void send_later(struct gn_exchange *x, double seconds) {
-  x->admitted = false;
+  x->place.taken = false;
   set_timer(x, seconds);
 }
 
@@ -275,6 +275,7 @@ static bool renew_token(struct gn_exchange *x, struct gn_record *record) {
 
 static void on_timer(struct gn_timer *t) {
   struct gn_exchange *x = t->owner;
+  bool told = x->place.ticket > 0; /* that it waits */
   double wait;
   gn_pace_wait_ends(x);
   if (x->asked) { /* the deadline, and nobody has answered */
@@ -302,7 +303,8 @@ static void on_timer(struct gn_timer *t) {
     return;
   }
   gn_pace_record(x, GN_WHY_RATE, wait);
-  gn_relay_log_wait(x, "rate_wait", NULL, wait);
+  if (!told)
+    gn_relay_log_wait(x, "rate_wait", NULL, wait);
   gn_pace_waits_for(x, GN_COUNT_WAITING_RATE);
   set_timer(x, wait);
 }

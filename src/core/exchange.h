@@ -24,8 +24,7 @@ struct gn_exchange {
   struct gn_attempt attempt;   /* the one on the wire */
   bool on_wire;                /* attempt is with libcurl */
   enum gn_count waits_for;     /* the gauge that counts it; 0: none does */
-  bool admitted;               /* the rate gave the next attempt its time */
-  double slot;                 /* what to give back if it is not used */
+  struct gn_rate_place place;  /* the next attempt's time, by the rate */
   double paused;               /* seconds waited for pauses of the client */
   struct gn_file_job job;      /* makes a good file last */
   bool finishing;              /* job is with the file thread */

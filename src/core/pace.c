@@ -10,8 +10,7 @@
 #include <string.h>
 
 void gn_pace_give_back(struct gn_exchange *x) {
-  gn_policy_release(x->policy, x->slot);
-  x->slot = GN_NO_SLOT;
+  gn_rate_release(x->policy->rate, &x->place);
 }
 
 /* The slot is taken only when the attempt could leave: one reserved ahead,
@@ -20,15 +19,15 @@ void gn_pace_give_back(struct gn_exchange *x) {
  * whose rate is known. */
 double gn_pace_wait(struct gn_exchange *x) {
   double now = gn_now(), wait;
+  struct gn_rate *rate = x->policy->rate;
   if (x->request->download ||
-      (x->admitted && (!gn_policy_paused(x->policy, now) ||
-                       x->paused >= x->policy->retry.max_wait)))
+      (x->place.taken && !gn_rate_missed(rate, now, &x->place) &&
+       (!gn_rate_paused(rate, now) ||
+        x->paused >= x->policy->retry.max_wait)))
     return 0;
-  gn_pace_give_back(x);
-  wait = gn_policy_reserve(x->policy, now, &x->slot);
-  if (gn_policy_paused(x->policy, now))
+  wait = gn_rate_reserve(rate, now, &x->place);
+  if (gn_rate_paused(rate, now))
     x->paused += wait;
-  x->admitted = true;
   return wait;
 }
 

@@ -172,8 +172,14 @@ static void set_numbers(struct gn_policy *p,
   p->transport = o->transport;
   p->record = o->record;
   p->log = o->log;
-  gn_limiter_init(&p->limiter, o->rate, o->burst);
   gn_retry_budget_init(&p->budget);
+}
+
+static int set_rate(struct gn_policy *p, const struct gn_policy_options *o,
+                    struct gn_error *err) {
+  struct gn_rate_options own = {o->rate, o->burst, NULL, 0};
+  p->rate = o->limiter ? gn_rate_ref(o->limiter) : gn_rate_new(&own, err);
+  return p->rate ? 0 : -1;
 }
 
 struct gn_policy *gn_policy_new(const struct gn_policy_options *o,
@@ -189,7 +195,8 @@ struct gn_policy *gn_policy_new(const struct gn_policy_options *o,
   pthread_mutex_init(&p->lock, NULL);
   gn_auth_init(&p->auth);
   set_numbers(p, o);
-  if (gn_quota_copy(&p->quota, &o->quota, err) != 0 ||
+  if (set_rate(p, o, err) != 0 ||
+      gn_quota_copy(&p->quota, &o->quota, err) != 0 ||
       set_origins(p, o, err) != 0 || set_headers(p, o, err) != 0 ||
       set_proxy(p, o, err) != 0 || set_ca_file(p, o, err) != 0 ||
       set_credential(p, o, err) != 0 || set_user_agent(p, o, err) != 0) {
@@ -205,9 +212,7 @@ void gn_policy_enter(struct gn_policy *p) {
   if (p->generation == generation)
     return;
   p->generation = generation;
-  /* Half changed, perhaps, like the credential's lists. */
-  if (pthread_mutex_trylock(&p->lock) != 0)
-    gn_limiter_forget(&p->limiter);
+  gn_rate_enter(p->rate);
   p->lock = fresh;
   p->auth.lock = fresh;
   if (p->oauth)
@@ -240,7 +245,7 @@ void gn_policy_unref(struct gn_policy *p) {
   gn_free(p->no_proxy);
   gn_free(p->user_agent);
   gn_quota_destroy(&p->quota);
-  gn_limiter_destroy(&p->limiter);
+  gn_rate_unref(p->rate);
   gn_auth_destroy(&p->auth);
   gn_oauth_free(p->oauth);
   pthread_mutex_destroy(&p->lock);
@@ -305,33 +310,9 @@ bool gn_policy_is_base(const struct gn_policy *p, const char *url) {
          gn_url_same_origin(&origin, &p->origin);
 }
 
-double gn_policy_reserve(struct gn_policy *p, double now, double *slot) {
-  double wait;
-  pthread_mutex_lock(&p->lock);
-  wait = gn_limiter_reserve(&p->limiter, now, slot);
-  pthread_mutex_unlock(&p->lock);
-  return wait;
-}
-
-void gn_policy_release(struct gn_policy *p, double slot) {
-  pthread_mutex_lock(&p->lock);
-  gn_limiter_release(&p->limiter, slot);
-  pthread_mutex_unlock(&p->lock);
-}
-
-bool gn_policy_paused(struct gn_policy *p, double now) {
-  bool paused;
-  pthread_mutex_lock(&p->lock);
-  paused = gn_limiter_paused(&p->limiter, now);
-  pthread_mutex_unlock(&p->lock);
-  return paused;
-}
-
 void gn_policy_pause(struct gn_policy *p, double now, double seconds) {
   double most = p->retry.max_wait;
-  pthread_mutex_lock(&p->lock);
-  gn_limiter_pause(&p->limiter, now + (seconds < most ? seconds : most));
-  pthread_mutex_unlock(&p->lock);
+  gn_rate_pause(p->rate, now, seconds < most ? seconds : most);
 }
 
 void gn_policy_heed(struct gn_policy *p, const struct gn_buf *headers,
@@ -339,7 +320,7 @@ void gn_policy_heed(struct gn_policy *p, const struct gn_buf *headers,
   double wait = gn_quota_wait(&p->quota, headers, wall);
   /* Until when is not said: as long as the documented rate takes for one. */
   if (wait < 0)
-    wait = p->limiter.interval;
+    wait = p->rate->interval;
   if (wait > 0)
     gn_policy_pause(p, now, wait);
 }

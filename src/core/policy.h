@@ -8,9 +8,9 @@
 #define GN_POLICY_H
 
 #include "auth.h"
-#include "limiter.h"
 #include "oauth.h"
 #include "quota.h"
+#include "rate.h"
 #include "retry.h"
 #include "url.h"
 
@@ -52,6 +52,7 @@ struct gn_policy_options {
   bool insecure_tls;           /* no certificate checks */
   double rate;                 /* requests a second, 0: no limit */
   double burst;                /* how many at once */
+  struct gn_rate *limiter;     /* instead of these two; borrowed, or NULL */
   bool transport;              /* the waiter answers, nothing is sent */
   bool record;                 /* every attempt is told for a recording */
   int log;                     /* 1: waits are told, 2: heads too */
@@ -90,10 +91,10 @@ struct gn_policy {
   bool record;                   /* as in the options */
   int log;                       /* as in the options */
   struct gn_retry_policy retry;  /* as in the options */
-  pthread_mutex_t lock;          /* guards the three below */
-  struct gn_limiter limiter;     /* the client's rate */
-  struct gn_retry_budget budget; /* the client's retries */
+  struct gn_rate *rate;          /* its own, or one that clients share */
   struct gn_quota_rules quota;   /* which headers speak of the rate */
+  pthread_mutex_t lock;          /* guards the two below */
+  struct gn_retry_budget budget; /* the client's retries */
   int own_class;                 /* enum gn_address_class of the own origin */
 };
 
@@ -122,11 +123,8 @@ char *gn_policy_credential(struct gn_policy *p, const char *scope,
                            struct gn_error *err);
 /* True if it is at the base URL's origin. */
 bool gn_policy_is_base(const struct gn_policy *p, const char *url);
-/* The client's rate: see limiter.h. */
-double gn_policy_reserve(struct gn_policy *p, double now, double *slot);
-void gn_policy_release(struct gn_policy *p, double slot);
-bool gn_policy_paused(struct gn_policy *p, double now);
-/* The whole client waits for so many seconds, max_wait at most. */
+/* All that keep the client's rate wait for so many seconds, max_wait at
+ * most. */
 void gn_policy_pause(struct gn_policy *p, double now, double seconds);
 /* Pauses the client if a response's headers say that nothing is left. */
 void gn_policy_heed(struct gn_policy *p, const struct gn_buf *headers,

@@ -198,6 +198,15 @@ static enum gn_quota_reset read_reset_kind(lua_State *L, int table) {
   return GN_QUOTA_EPOCH;
 }
 
+static struct gn_rate *read_limiter(lua_State *L, int table) {
+  struct gn_rate *limiter;
+  lua_pushliteral(L, "limiter");
+  lua_rawget(L, table);
+  limiter = lua_isnil(L, -1) ? NULL : gn_lua_limiter(L, -1);
+  lua_pop(L, 1);
+  return limiter;
+}
+
 /* The core copies; until then the option table keeps the names. */
 static void read_quota(lua_State *L, int table, struct gn_policy_options *o) {
   int rules;
@@ -236,6 +245,7 @@ static int client_new(lua_State *L) {
   read_proxy(L, 1, &o);
   read_numbers(L, 1, &o);
   read_quota(L, 1, &o);
+  o.limiter = read_limiter(L, 1);
   read_auth(L, 1, &o, &oauth);
   read_client_headers(L, 1, &o);
   read_origins(L, 1, &o);

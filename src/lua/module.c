@@ -174,6 +174,7 @@ int luaopen_garner_core(lua_State *L) {
   gn_lua_json_open(L);
   gn_lua_result_open(L);
   gn_lua_request_open(L);
+  gn_lua_limiter_open(L);
   gn_lua_client_open(L);
   gn_lua_rules_open(L);
   gn_lua_engine_open(L);

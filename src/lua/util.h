@@ -26,6 +26,8 @@
 #define GN_LUA_RULES "garner.core.rules"
 #define GN_LUA_INFLATE "garner.core.inflate"
 #define GN_LUA_TEXT "garner.core.text"
+#define GN_LUA_LIMITER "garner.core.limiter"
+#define GN_LUA_PLACE "garner.core.place"
 
 /* A userdata of zeros with its metatable: collectable from birth. */
 void *gn_lua_object(lua_State *L, size_t size, const char *type);
@@ -68,6 +70,9 @@ void gn_lua_request_open(lua_State *L);
 /* client.c */
 struct gn_policy *gn_lua_client(lua_State *L, int arg);
 void gn_lua_client_open(lua_State *L);
+/* limiter.c */
+struct gn_rate *gn_lua_limiter(lua_State *L, int arg);
+void gn_lua_limiter_open(lua_State *L);
 /* walk.c: rules of walks and polls in a box on the stack. */
 struct gn_lua_rules {
   struct gn_pager_rules *pager;   /* owned, or NULL */
