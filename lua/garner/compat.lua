@@ -62,8 +62,12 @@ local function yields_in_for()
   return first == "inside" and rounds == 0
 end
 
-M.yields_across_pcall = yields_across_pcall()
-M.yields_in_for = yields_in_for()
+-- LuaJIT can, and must not be asked: in nginx resuming a coroutine is itself a yield, which
+-- `require` does not let through.
+local jit = rawget(_G, "jit") ~= nil
+
+M.yields_across_pcall = jit or yields_across_pcall()
+M.yields_in_for = jit or yields_in_for()
 
 --- Whether the running code may yield, as far as this Lua can say: 5.1 and 5.2
 --- cannot, there a coroutine is taken to be yieldable. (nginx's coroutine library has no

@@ -16,14 +16,10 @@ local M = { name = "nginx" }
 --- How many connections to the engine's socket are kept for the next that wait.
 M.pool_size = 1024
 
---- Seconds that what waits in a timer still gets when nginx shuts its worker down: nginx's own
---- worker_shutdown_timeout ends requests, but not timers.
-M.shutdown_timeout = 30
-
 local IDLE_MS = 60000 -- that an unused connection is kept
 local SEND_MS = 5000 -- a line goes into a socket's buffer, or something is broken
 local NEVER_MS = 2147483647 -- the engine ends every wait: nginx logs a timeout as an error
-local SLICE = 1 -- seconds, after which a wait in a timer looks whether the worker shuts down
+local SLICE = 1 -- seconds, after which a timer that sleeps looks whether its worker shuts down
 
 local START_A_TIMER = "start a timer, which can: ngx.timer.at(0, function() ... end)"
 
@@ -53,17 +49,6 @@ function M.check()
       .. "function; call it outside, or start a timer: ngx.timer.at(0, function() ... end)")
   end
   return phase
-end
-
-local leaving -- when the worker was first seen to shut down
-
--- Whether what waits in a timer has to end, for the worker to end.
-local function is_over(phase)
-  if phase ~= "timer" or not ngx.worker.exiting() then
-    return false
-  end
-  leaving = leaving or core.now()
-  return core.now() - leaving >= M.shutdown_timeout
 end
 
 local path, address, greeting -- of the engine that was waited for last
@@ -100,6 +85,10 @@ local function ask(sock, line)
   return answer
 end
 
+-- The worker's time is up: nginx has closed the connections that it still had, but timers may
+-- make new ones.
+local is_over = false
+
 local failures = 0 -- in a row: no connection, or one that was torn down
 
 -- There is no connection to be had, or somebody tore it down: the caller looks again, soon.
@@ -113,6 +102,8 @@ local function stumble(mailbox, why)
   end
   if mailbox:is_closed() then
     return
+  elseif ngx.worker.exiting() then
+    is_over = true
   elseif failures == 0 then
     require("garner.log").default()("warn", "nginx.no_connection", { error = why })
   end
@@ -140,15 +131,10 @@ function M.wait(mailbox, deadline)
     return stumble(mailbox, why)
   end
   local line = mailbox:id()
-  if is_over(phase) then
+  if is_over and phase == "timer" then
     return cancel(sock, line .. "\n")
-  end
-  local left = deadline and math.max(0, deadline - core.now())
-  if phase == "timer" then
-    left = math.min(left or SLICE, SLICE)
-  end
-  if left then
-    line = line .. " " .. math.ceil(left * 1000)
+  elseif deadline then
+    line = line .. " " .. math.ceil(math.max(0, deadline - core.now()) * 1000)
   end
   if ask(sock, line .. "\n") then
     failures = 0
@@ -157,14 +143,14 @@ function M.wait(mailbox, deadline)
   end
 end
 
---- Sleeps; nginx goes on. In a timer that is still there when its worker should have ended,
---- raises an error of kind "cancelled".
+--- Sleeps; nginx goes on. In a timer whose worker shuts down it raises an error of kind
+--- "cancelled": nginx waits for sleeping timers, however long that takes.
 ---@param seconds number
 function M.sleep(seconds)
   local phase = M.check()
   local deadline = core.now() + seconds
   repeat
-    if is_over(phase) then
+    if phase == "timer" and ngx.worker.exiting() then
       errors.raise(errors.new { kind = "cancelled", code = "shutdown",
         message = "cancelled: nginx shuts this worker down" })
     end
