@@ -92,11 +92,15 @@ nginx.describe(describe, pending)("garner.prometheus over the workers of an ngin
     local fetched = fetch_in_both {}
     sums_to("garner_exchanges_total", total(fetched))
     sums_to("garner_engines_started_total", 2)
-    sums_to("garner_connections_open", 2)
+    local open
+    assert(nginx.wait_for(function()
+      open = scrape() "garner_connections_open"
+      return open >= 2
+    end, 10))
     local pid = server:workers()[1]
     server:signal("KILL", pid)
     assert.is_true(nginx.gone { pid })
-    sums_to("garner_connections_open", 1)
+    assert(nginx.wait_for(function() return scrape() "garner_connections_open" < open end, 10))
     assert.equal(total(fetched), scrape() "garner_exchanges_total")
     fetch_in_both(fetched)
     sums_to("garner_exchanges_total", total(fetched))

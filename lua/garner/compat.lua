@@ -25,24 +25,11 @@ function M.running()
   return co
 end
 
--- Where a host makes no coroutine while it loads us (nginx in init_worker_by_lua), its Lua is
--- LuaJIT, which can do both of what follows.
-local function probe(fn)
-  local ok, co = pcall(coroutine.create, fn)
-  if not ok then
-    return nil, true
-  end
-  return co
-end
-
 -- Whether a pcall may have a yield below it: everywhere but in PUC 5.1.
 local function yields_across_pcall()
-  local co, known = probe(function()
+  local co = coroutine.create(function()
     return pcall(coroutine.yield, "across")
   end)
-  if known then
-    return true
-  end
   local _, first = coroutine.resume(co)
   return first == "across"
 end
@@ -50,20 +37,17 @@ end
 -- Whether the iterator of a `for` may yield: the same story.
 local function yields_in_for()
   local rounds = 0
-  local co, known = probe(function()
+  local co = coroutine.create(function()
     for _ in coroutine.yield, "inside" do
       rounds = rounds + 1
     end
   end)
-  if known then
-    return true
-  end
   local _, first = coroutine.resume(co)
   return first == "inside" and rounds == 0
 end
 
--- LuaJIT can, and must not be asked: in nginx resuming a coroutine is itself a yield, which
--- `require` does not let through.
+-- LuaJIT does both; it is not tried, since nginx may load us where it lets nobody make a
+-- coroutine, or where one that yields would yield to nginx itself.
 local jit = rawget(_G, "jit") ~= nil
 
 M.yields_across_pcall = jit or yields_across_pcall()
