@@ -20,6 +20,7 @@ set(GARNER_CORE_SOURCES
   src/core/folder.c
   src/core/framing.c
   src/core/inflate.c
+  src/core/inherited.c
   src/core/json.c
   src/core/json_pick.c
   src/core/jwt.c
@@ -46,6 +47,7 @@ set(GARNER_CORE_SOURCES
   src/core/rate.c
   src/core/relay.c
   src/core/request.c
+  src/core/rest.c
   src/core/retry.c
   src/core/roster.c
   src/core/sink.c

@@ -8,6 +8,7 @@
 #include "alloc.h"
 #include "clock.h"
 #include "framing.h"
+#include "inherited.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -115,11 +116,13 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose,
   fd = socket(address->family, type, address->protocol);
   if (fd != CURL_SOCKET_BAD)
     gn_counters_add(a->counters, GN_COUNT_OPEN, 1);
+  gn_inherited_add(fd);
   return fd;
 }
 
 static int on_close(void *counters, curl_socket_t fd) {
   gn_counters_add(counters, GN_COUNT_OPEN, -1);
+  gn_inherited_remove(fd);
   return close(fd);
 }
 

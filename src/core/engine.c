@@ -202,6 +202,7 @@ static void reap(struct gn_engine *e) {
 
 static void run_once(struct gn_engine *e) {
   int running;
+  gn_engine_work_begin(e);
   while (take_incoming(e) || take_attention(e)) {
   }
   take_files(e);
@@ -209,6 +210,7 @@ static void run_once(struct gn_engine *e) {
   gn_timer_run(&e->timers, gn_now_ms());
   curl_multi_perform(e->multi, &running);
   reap(e);
+  gn_engine_work_end(e);
 }
 
 static void poll_sockets(struct gn_engine *e, int ms) {
@@ -246,6 +248,7 @@ void gn_engine_step(struct gn_engine *e, int64_t ms) {
 /* On the step's thread, or when there is none any more. */
 static void shut_down(struct gn_engine *e) {
   struct gn_work *w;
+  gn_engine_work_begin(e);
   while (take_incoming(e)) {
   }
   if (e->files)
@@ -263,6 +266,7 @@ static void shut_down(struct gn_engine *e) {
   curl_multi_cleanup(e->multi);
   gn_engine_lock(e);
   e->multi = NULL;
+  e->at_work = false;
   e->stopped = true;
   pthread_cond_broadcast(&e->changed);
   gn_engine_unlock(e);
@@ -374,6 +378,8 @@ struct gn_engine *gn_engine_new_counted(bool threaded, struct gn_counters *c,
   }
   e->running.hold = hold_running;
   e->running.stop = stop_running;
+  e->running.pause = gn_engine_pause;
+  e->running.resume = gn_engine_resume;
   e->running.engine = e;
   gn_running_add(&e->running);
   gn_engine_count(e, GN_COUNT_ENGINES, 1);
@@ -386,21 +392,9 @@ fail:
   return NULL;
 }
 
-static struct timespec after_ms(int64_t ms) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  t.tv_sec += (time_t)(ms / 1000);
-  t.tv_nsec += (long)(ms % 1000) * 1000000;
-  if (t.tv_nsec >= 1000000000) {
-    t.tv_sec++;
-    t.tv_nsec -= 1000000000;
-  }
-  return t;
-}
-
 /* Waits until nothing runs any more, but not for ever. */
 static bool wait_stopped(struct gn_engine *e) {
-  struct timespec until = after_ms(JOIN_TIMEOUT_MS);
+  struct timespec until = gn_after_ms(JOIN_TIMEOUT_MS);
   bool stopped;
   gn_engine_lock(e);
   while (!e->stopped &&
@@ -470,7 +464,7 @@ uint64_t gn_engine_sequence(struct gn_engine *e) {
 }
 
 static void wait_threaded(struct gn_engine *e, uint64_t seen, int64_t ms) {
-  struct timespec until = after_ms(ms);
+  struct timespec until = gn_after_ms(ms);
   gn_engine_lock(e);
   while (e->sequence == seen && !e->stopped &&
          pthread_cond_timedwait(&e->changed, &e->lock, &until) == 0) {

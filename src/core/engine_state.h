@@ -1,6 +1,6 @@
 /* Owns: what an engine is made of, for the files that work on it.
- * Must not: be included by anything but engine.c, submit.c, relay.c, notify.c
- * and doorbell.c.
+ * Must not: be included by anything but engine.c, submit.c, relay.c, notify.c,
+ * rest.c and doorbell.c.
  */
 #ifndef GN_ENGINE_STATE_H
 #define GN_ENGINE_STATE_H
@@ -49,6 +49,8 @@ struct gn_engine {
   struct gn_doorbell *_Atomic doorbell; /* made on demand; NULL: not yet */
   struct gn_doorbell_address address; /* of the doorbell; the lock */
   struct gn_bell *orphans;          /* whose mailbox was closed; the lock */
+  bool at_work;                     /* beyond its poll; the lock */
+  bool forking;                     /* must not begin to work; the lock */
   pthread_mutex_t lock;             /* guards what says so */
   pthread_cond_t changed;           /* an event was posted, or it stopped */
   struct gn_counters *counters;     /* a reference */
@@ -57,6 +59,13 @@ struct gn_engine {
 
 /* It is closed: every loop may know, and nobody connects any more. */
 void gn_engine_hush(struct gn_engine *e);
+
+/* rest.c: around all that runs libcurl, but its poll. */
+void gn_engine_work_begin(struct gn_engine *e);
+void gn_engine_work_end(struct gn_engine *e);
+/* For the process's list. */
+void gn_engine_pause(void *engine);
+void gn_engine_resume(void *engine);
 
 /* A child of fork has no thread of ours, but the lock may look taken. */
 static inline bool gn_engine_is_foreign(const struct gn_engine *e) {

@@ -13,7 +13,9 @@ struct gn_running {
   int listed;                  /* is in the list */
   void (*hold)(void *engine);  /* keeps its memory; the list is locked */
   void (*stop)(void *engine);  /* closes it and lets go of it */
-  void *engine;                /* for hold and stop */
+  void (*pause)(void *engine); /* before a fork: has it at rest; locked */
+  void (*resume)(void *engine); /* in the parent, after it; locked */
+  void *engine;                /* for the four */
 };
 
 int gn_process_init(struct gn_error *err);

@@ -8,6 +8,7 @@
 
 #include "alloc.h"
 #include "buf.h"
+#include "inherited.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -174,6 +175,7 @@ static int open_part(struct gn_sink *s, struct gn_error *err) {
       return file_error(err, errno, "opening", s->part);
     owned = own_part(s, fd, err);
     if (owned == 1) {
+      gn_inherited_add(fd);
       s->fd = fd;
       return 0;
     }
@@ -337,6 +339,14 @@ static int check_bytes(struct gn_sink *s, struct gn_error *err) {
   return -1;
 }
 
+/* Unlocked by name: a fork that came in between may have left it open. */
+static void close_part(struct gn_sink *s) {
+  flock(s->fd, LOCK_UN);
+  gn_inherited_remove(s->fd);
+  close(s->fd);
+  s->fd = -1;
+}
+
 int gn_sink_finish(struct gn_sink *s, struct gn_error *err) {
   int status;
   if (!s->path || s->finished)
@@ -356,8 +366,7 @@ int gn_sink_finish(struct gn_sink *s, struct gn_error *err) {
   unlink(s->mark);
   /* Closed, hence unlocked, only now: before the rename another download could
    * have taken the .part over. */
-  close(s->fd);
-  s->fd = -1;
+  close_part(s);
   return sync_folder(s, err);
 }
 
@@ -376,8 +385,7 @@ void gn_sink_abort(struct gn_sink *s) {
     unlink(s->mark);
     unlink(s->part);
   }
-  close(s->fd);
-  s->fd = -1;
+  close_part(s);
   s->size = 0;
 }
 
