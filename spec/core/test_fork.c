@@ -133,7 +133,7 @@ static void check_resumed(struct rig *g) {
   gn_event_free(event);
 }
 
-/* Cancelled, a file may be gone on with at once, whatever children there are. */
+/* Cancelled, a file may be gone on with at once, whatever children there are */
 static void test_part_is_unlocked(void **state) {
   struct rig *g = *state;
   int gate;
