@@ -54,6 +54,7 @@ export class Feed {
     this.watch();
     source.addEventListener("update", ({ data }) => {
       this.watch();
+      this.streamed = true;
       this.take(JSON.parse(data), "live");
     });
     source.addEventListener("error", () => {
@@ -79,28 +80,32 @@ export class Feed {
     this.poll();
   }
 
+  // A stream that has worked is tried again as soon as there is an answer, others later.
+  streams_again() {
+    return this.until && (this.streamed || performance.now() > this.until);
+  }
+
   async poll() {
     const request = new AbortController();
     this.request = request;
-    let wait = 5;
+    let wait = 2, answered = false;
     try {
       const answer = await fetch(this.url("/api/metrics"), { signal: request.signal });
       const body = await answer.json();
       if (!body.lives) throw new Error(body.error?.message ?? `HTTP ${answer.status}`);
       wait = body.next;
+      answered = true;
       this.take(body, "polling");
-    } catch (error) {
-      if (request.signal.aborted) return;
-      this.on.state("lost");
+    } catch {
+      if (!request.signal.aborted) this.on.state("lost");
     }
     if (request.signal.aborted) return;
-    this.timer = setTimeout(() => {
-      if (this.until && performance.now() > this.until) {
-        this.until = null;
-        this.stream();
-      } else {
-        this.poll();
-      }
-    }, wait * 1000);
+    if (answered && this.streams_again()) {
+      this.until = null;
+      this.streamed = false;
+      this.stream();
+    } else {
+      this.timer = setTimeout(() => this.poll(), wait * 1000);
+    }
   }
 }

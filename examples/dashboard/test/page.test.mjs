@@ -218,3 +218,15 @@ test("no complaint on the console, and no request to any other host", () => {
   assert.deepEqual(said, []);
   assert.deepEqual([...hosts], [new URL(dashboard.url).host]);
 });
+
+test("when the dashboard's own server goes the page says so, and goes on when it is back", async () => {
+  const { port } = new URL(dashboard.url);
+  await dashboard.stop();
+  await rig.until("the message", async () => /^No connection: /.test(await text(".problem").catch(() => "")));
+  assert.equal(await text("#status"), "Disconnected");
+  const last = await newest();
+  dashboard = await rig.start("--refresh=1", "--settle=10", `--port=${port}`, `--live-id=${ALPHA}=Alpha`, `--live-id=${BETA}=Beta`);
+  await live();
+  assert.equal(await page.$(".problem"), null);
+  assert.ok(await newest() > last);
+});

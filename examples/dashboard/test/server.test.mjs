@@ -161,6 +161,37 @@ test("a stream tells an error, asks less often, and mends", async () => {
   assert.deepEqual(mended.holes, []);
 });
 
+test("a slow upstream keeps nobody else waiting", async () => {
+  await rig.fault({ path: "coarse", delay_ms: 3000 });
+  const started = performance.now();
+  let done = false;
+  const slow = get("/api/metrics?range=30m&live=coarse-30s").then(() => { done = true; });
+  await rig.until("the request", async () => (await rig.requests(/coarse/)).length > 0);
+  for (let i = 0; i < 20; i++) assert.equal((await get("/api/config")).response.status, 200);
+  assert.equal(done, false);
+  await slow;
+  assert.ok(performance.now() - started > 2900);
+  await rig.mend();
+});
+
+test("what is in flight for a page ends with it", async () => {
+  const in_flight = async () => {
+    const text = await (await fetch(`${dashboard.url}/metrics`)).text();
+    return Number(/^garner_exchanges_in_flight (\d+)$/m.exec(text)[1]);
+  };
+  await rig.fault({ path: "coarse", delay_ms: 15_000 });
+  const away = new AbortController();
+  const gone = fetch(`${dashboard.url}/api/stream?range=30m&live=coarse-30s`, { signal: away.signal })
+    .then((answer) => answer.text()).catch((error) => error.name);
+  await rig.until("the request in flight", async () => await in_flight() === 1);
+  away.abort();
+  assert.equal(await gone, "AbortError");
+  const started = performance.now();
+  await rig.until("its end", async () => await in_flight() === 0);
+  assert.ok(performance.now() - started < 10_000);
+  await rig.mend();
+});
+
 test("when the page is gone nothing is asked for any more", async () => {
   const live = await stream("/api/stream?range=30m&live=gone-1s");
   for (let i = 0; i < 3; i++) await live.next();

@@ -4,8 +4,10 @@
 
 local config = require "dashboard.config"
 local feed = require "dashboard.feed"
-local json = require("garner").json
+local garner = require "garner"
 local stream = require "dashboard.stream"
+
+local json = garner.json
 
 local M = {}
 
@@ -104,6 +106,12 @@ function M.stream()
     alive = send("event: update\nid: ", body.position, "\ndata: ", json.encode(body), "\n\n")
     ngx.sleep(settings.refresh)
   end
+end
+
+---What garner did so far in all workers, as Prometheus reads it.
+function M.counters()
+  ngx.header["Content-Type"] = "text/plain; version=0.0.4; charset=utf-8"
+  ngx.print(garner.prometheus { dict = "garner" })
 end
 
 ---Called once, in init_by_lua: what is wrong with the settings shows at the start.
