@@ -13,16 +13,17 @@ const METRICS = [
   { type: "frame_rate", title: "Frame rate", note: "frames per second of the input", unit: "fps", digits: 1 },
 ];
 const STATES = { connecting: "Connecting", live: "Live", polling: "Live, by polling", lost: "Disconnected",
-  troubled: "Live, with problems" };
+  troubled: "Live, with problems", silent: "No new data" };
 const LABELS = { "30m": "30 min", "1h": "1 h", "2h": "2 h", "6h": "6 h", "12h": "12 h", "24h": "24 h" };
 const COLORS = 6;
 
 const $ = (id) => document.getElementById(id);
 const store = new Store();
 const charts = new Map();
-const problems = new Map(); // live, or "" for the server -> { node, until }
+const SERVER = Symbol("the dashboard's own server");
+const problems = new Map(); // what is said -> { node, of: lives (or SERVER) that it is said of, until }
 const known_to = new Map(); // live -> until when its points are known
-let settings, range, chosen, as_of, feed;
+let settings, range, chosen, as_of, feed, drawing;
 
 // What is shown, as the address says it, so that it can be kept and passed on.
 function read_address() {
@@ -73,16 +74,35 @@ function restart() {
   write_address();
   store.clear();
   known_to.clear();
-  for (const key of [...problems.keys()]) if (key) settle_problem(key);
+  for (const live of settings.lives) settle(live.id);
   $("charts").ariaBusy = "true";
   feed.open(chosen, range.id);
   if (!chosen.length) draw();
 }
 
+// What could not be had, each stretch once, with the lives that lack it.
+function holes() {
+  const found = new Map();
+  for (const live of chosen) {
+    for (const { from, to, kind } of store.holes.get(live) ?? []) {
+      const key = JSON.stringify([from, to, kind]);
+      found.set(key, { from, to, kind, lives: [...(found.get(key)?.lives ?? []), live] });
+    }
+  }
+  return [...found.values()];
+}
+
+function draw_soon() {
+  drawing ??= requestAnimationFrame(() => {
+    drawing = null;
+    draw();
+  });
+}
+
 function draw() {
   const to = as_of ?? Date.now() / 1000;
   const view = { from: to - range.seconds, to, settle: settings.settle,
-    holes: chosen.flatMap((live) => store.holes.get(live) ?? []) };
+    holes: holes() };
   for (const type of store.types(METRICS.map((each) => each.type))) {
     if (!charts.has(type)) {
       const metric = METRICS.find((each) => each.type === type)
@@ -95,36 +115,52 @@ function draw() {
   $("loading").hidden = true;
 }
 
+const troubled = (live) => [...problems.values()].some(({ of }) => of.has(live));
+
 function show_state(state) {
-  if (state === "lost") tell_problem("", { kind: "connection", message: "the dashboard's own server does not answer" });
-  else if (state !== "connecting") settle_problem("");
-  const troubled = state !== "lost" && state !== "connecting" && [...problems.keys()].some((key) => key);
-  if (troubled) state = "troubled";
+  if (state === "lost") tell(SERVER, { kind: "connection", message: "the dashboard's own server does not answer" });
+  else if (state !== "connecting") settle(SERVER);
+  if (state === "live" || state === "polling") {
+    if (chosen.every(troubled)) state = "silent";
+    else if (chosen.some(troubled)) state = "troubled";
+  }
   if ($("status").dataset.state === state) return;
   $("status").dataset.state = state;
   $("status").textContent = STATES[state];
 }
 
-// A problem is announced once, as long as it says the same; the countdown is not.
-function tell_problem(key, { kind, message, status, retry_in }) {
-  const who = key ? page.name(key) : "No connection";
-  const text = `${who}: ${kind}${status ? `, HTTP ${status}` : ""}: ${message.replace(/[\s.]+$/, "")}.`;
-  let known = problems.get(key);
-  if (!known) {
-    known = { said: element("span", { role: "alert" }), rest: element("span", { className: "retry" }) };
-    known.node = element("p", { className: "problem" }, known.said, " ", known.rest);
-    known.node.dataset.kind = kind;
-    problems.set(key, known);
-    $("problems").append(known.node);
+// Takes a problem of a live back.
+function settle(live, but) {
+  for (const [said, problem] of problems) {
+    if (said === but || !problem.of.delete(live)) continue;
+    if (problem.of.size) announce(said, problem);
+    else {
+      problem.node.remove();
+      problems.delete(said);
+    }
   }
-  if (known.said.textContent !== text) known.said.textContent = text;
-  known.until = retry_in ? performance.now() + retry_in * 1000 : null;
+}
+
+// A problem is announced once, as long as it says the same; the countdown is not.
+function tell(live, { kind, message, status, retry_in }) {
+  const said = `${kind}${status ? `, HTTP ${status}` : ""}: ${message.replace(/[\s.]+$/, "")}.`;
+  settle(live, said);
+  let problem = problems.get(said);
+  if (!problem) {
+    problem = { of: new Set(), text: element("span", { role: "alert" }), rest: element("span", { className: "retry" }) };
+    problem.node = element("p", { className: "problem" }, problem.text, " ", problem.rest);
+    $("problems").append(problem.node);
+    problems.set(said, problem);
+  }
+  problem.of.add(live);
+  problem.until = retry_in ? performance.now() + retry_in * 1000 : null;
+  announce(said, problem);
   count_down();
 }
 
-function settle_problem(key) {
-  problems.get(key)?.node.remove();
-  problems.delete(key);
+function announce(said, { of, text }) {
+  const who = [...of].map((live) => (live === SERVER ? "No connection" : page.name(live))).join(", ");
+  if (text.textContent !== `${who}: ${said}`) text.textContent = `${who}: ${said}`;
 }
 
 function count_down() {
@@ -138,16 +174,16 @@ function update(body, state) {
   as_of = body.as_of;
   store.merge(body);
   store.trim(as_of - range.seconds);
-  for (const each of body.lives) {
-    if (each.as_of) known_to.set(each.live, each.as_of);
-    if (each.error) tell_problem(each.live, each.error);
-    else settle_problem(each.live);
+  for (const { live, as_of: known, error } of body.lives) {
+    if (known) known_to.set(live, known);
+    if (error) tell(live, error);
+    else settle(live);
   }
   show_state(state);
   const oldest = Math.min(...chosen.map((live) => known_to.get(live) ?? Infinity));
   $("as-of").textContent = oldest < Infinity ? `as of ${format.time(oldest)}` : "";
-  draw();
-  $("charts").ariaBusy = "false";
+  if (chosen.every((live) => known_to.has(live) || troubled(live))) $("charts").ariaBusy = "false";
+  draw_soon();
 }
 
 async function get_settings() {

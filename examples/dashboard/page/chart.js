@@ -50,7 +50,7 @@ export class Chart {
     return { width, height: Math.round(Math.min(290, Math.max(190, width * 0.4))) };
   }
 
-  // series: of the store, in order; view: { from, to, settle, holes: [{ from, to, kind }] }
+  // series: of the store, in order; view: { from, to, settle, holes: [{ from, to, kind, lives }] }
   show(series, view) {
     Object.assign(this, { series, view });
     const keys = JSON.stringify(series.map(({ live, dimension }) => [live, dimension ?? null]));
@@ -106,7 +106,7 @@ export class Chart {
         dash: this.dashed(each) ? DASH : undefined,
         points: { show: () => false, filter: () => this.lone[i], size: 5 },
       }))],
-      hooks: { drawClear: [() => this.shade()], setCursor: [() => this.read()] },
+      hooks: { drawClear: [() => this.shade()], draw: [() => this.name_holes()], setCursor: [() => this.read()] },
     }, this.data, this.area);
     this.legend.replaceChildren(...this.series.map((each, i) => this.entry(each, i)));
   }
@@ -128,24 +128,40 @@ export class Chart {
     return element("li", {}, button);
   }
 
+  // The pixels of a stretch of time, as far as it is drawn.
+  stretch(from, to) {
+    const { left, width } = this.plot.bbox;
+    const start = Math.max(left, this.plot.valToPos(from, "x", true));
+    return [start, Math.min(left + width, this.plot.valToPos(to, "x", true)) - start];
+  }
+
   // Behind the lines: what may still change, and what is missing because it could not be had.
   shade() {
-    const { ctx, bbox } = this.plot;
-    const band = (from, to, color, text) => {
-      const left = Math.max(bbox.left, this.plot.valToPos(from, "x", true));
-      const right = Math.min(bbox.left + bbox.width, this.plot.valToPos(to, "x", true));
-      if (right <= left) return;
+    const { ctx, bbox: { top, height } } = this.plot;
+    const { to, settle, holes } = this.view;
+    const bands = [[css("--unsettled"), to - settle, to], ...holes.map((hole) => [css("--hole"), hole.from, hole.to])];
+    for (const [color, start, end] of bands) {
+      const [left, width] = this.stretch(start, end);
+      if (width <= 0) continue;
       ctx.fillStyle = color;
-      ctx.fillRect(left, bbox.top, right - left, bbox.height);
-      if (!text || ctx.measureText(text).width > right - left - 8) return;
-      ctx.fillStyle = css("--quiet");
-      ctx.fillText(text, left + 4, bbox.top + 14 * devicePixelRatio);
-    };
+      ctx.fillRect(left, top, width, height);
+    }
+  }
+
+  // Before the lines: what the holes are.
+  name_holes() {
+    const { ctx, bbox: { top } } = this.plot;
     ctx.save();
     ctx.font = `${11 * devicePixelRatio}px ${css("--font")}`;
     ctx.textAlign = "left";
-    band(this.view.to - this.view.settle, this.view.to, css("--unsettled"));
-    for (const { from, to, kind } of this.view.holes) band(from, to, css("--hole"), `missing: ${kind}`);
+    ctx.textBaseline = "top";
+    ctx.fillStyle = css("--text");
+    this.view.holes.forEach(({ from, to, kind, lives }, i) => {
+      const [left, width] = this.stretch(from, to);
+      const text = `${lives.map(this.page.name).join(", ")}: no data (${kind})`;
+      const y = top + (4 + 14 * (i % 3)) * devicePixelRatio;
+      if (ctx.measureText(text).width < width - 8) ctx.fillText(text, left + 4 * devicePixelRatio, y);
+    });
     ctx.restore();
   }
 
@@ -167,7 +183,7 @@ export class Chart {
     const { digits, unit } = this.metric;
     const idx = this.plot?.cursor.idx;
     const at = idx != null ? this.data[0][idx] : null;
-    this.when.textContent = at != null ? `at ${format.time(at)}` : "latest";
+    this.when.textContent = at != null ? `at ${format.time(at)}` : this.series.length ? "latest" : "";
     const texts = this.series.map((each, i) => {
       const { value, time, latest } = this.reading(i);
       const entry = this.legend.children[i];

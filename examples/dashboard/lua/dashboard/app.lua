@@ -12,6 +12,7 @@ local json = garner.json
 local M = {}
 
 local LONGEST = 3600 -- seconds that one stream lives; the page's next goes on where it ended
+local HEARTBEAT = 15 -- seconds
 local settings
 
 local function reply(status, body)
@@ -56,14 +57,9 @@ local function checked()
   return given
 end
 
--- Asks for what is due and gives what the page is to get.
-local function update(running)
-  local now = ngx.time()
-  local wanted = running:wanted(now)
-  local answers = feed.fetch_all(wanted, now)
-  for i, each in ipairs(wanted) do running:take(each, answers[i], now) end
+local function body_of(running, answers, now)
   return { as_of = now, next = settings.refresh, position = running:position(),
-    lives = answers }
+    lives = json.array(answers) }
 end
 
 ---What the page needs to know first.
@@ -78,15 +74,36 @@ end
 function M.metrics()
   local given = checked()
   if not given then return end
-  local body = update(stream.new(given))
-  local good = false
-  for _, each in ipairs(body.lives) do good = good or each.series[1] or not each.error end
-  reply(good and 200 or 502, body)
+  local running, now, wanted = stream.new(given), ngx.time(), {}
+  for i, state in ipairs(running.lives) do
+    wanted[i] = { live = state.live, from = running:from(state, now) }
+  end
+  local answers, good = feed.fetch_all(wanted, now), false
+  for i, answer in ipairs(answers) do
+    running:take(running.lives[i], answer, now)
+    good = good or answer.series[1] or not answer.error
+  end
+  reply(good and 200 or 502, body_of(running, answers, now))
 end
 
 -- One event; false when nobody listens any more.
-local function send(...)
-  return ngx.print(...) and ngx.flush(true)
+local function send(running, answers, now)
+  local body = body_of(running, answers, now)
+  return ngx.print("event: update\nid: ", body.position, "\ndata: ", json.encode(body), "\n\n")
+    and ngx.flush(true)
+end
+
+-- Tells one live for as long as somebody listens. Each has a light thread, so that one that is
+-- slow keeps no other waiting.
+local function follow(running, state)
+  local alive = true
+  while alive do
+    local now = ngx.time()
+    local answer = feed.fetch_safely(state.live, running:from(state, now), now)
+    local seconds = running:take(state, answer, now)
+    alive = send(running, { answer }, now)
+    ngx.sleep(seconds)
+  end
 end
 
 ---The range, and from then on what is new, as server-sent events. Ends when the
@@ -98,14 +115,21 @@ function M.stream()
   ngx.header["Content-Type"] = "text/event-stream"
   ngx.header["Cache-Control"] = "no-store"
   ngx.header["X-Accel-Buffering"] = "no"
-  local running, started = stream.new(given), ngx.time()
-  local alive = send(("retry: %d\n\n"):format(1000 * math.max(1, settings.refresh)))
-  while alive and not ngx.worker.exiting() and ngx.time() - started < LONGEST do
-    -- Without news it is a short one: the page knows that we are here, and of when that is.
-    local body = update(running)
-    alive = send("event: update\nid: ", body.position, "\ndata: ", json.encode(body), "\n\n")
-    ngx.sleep(settings.refresh)
+  ngx.print(("retry: %d\n\n"):format(1000 * math.max(1, settings.refresh)))
+  local running, threads, started = stream.new(given), {}, ngx.time()
+  for i, state in ipairs(running.lives) do
+    threads[i] = ngx.thread.spawn(follow, running, state)
   end
+  -- Without news, too, the page is to know that we are here.
+  local alive, told = ngx.flush(true), started
+  while alive and not ngx.worker.exiting() and ngx.time() - started < LONGEST do
+    ngx.sleep(1)
+    if ngx.time() - told >= HEARTBEAT then
+      told = ngx.time()
+      alive = send(running, {}, told)
+    end
+  end
+  for _, thread in ipairs(threads) do ngx.thread.kill(thread) end
 end
 
 ---What garner did so far in all workers, as Prometheus reads it.

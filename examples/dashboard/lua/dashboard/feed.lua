@@ -65,25 +65,30 @@ function M.fetch(live, from, to)
   return answer
 end
 
+---As `fetch`, but what is wrong with the program itself is an answer too, and
+---in the log.
+---@param live string
+---@param from number epoch
+---@param to number epoch
+---@return table answer
+function M.fetch_safely(live, from, to)
+  local ok, answer = pcall(M.fetch, live, from, to)
+  if ok then return answer end
+  ngx.log(ngx.ERR, "dashboard: ", tostring(answer))
+  return { live = live, series = array(), holes = array(),
+    error = { kind = "internal", message = "the server's error log says more" } }
+end
+
 ---The same for several lives, side by side.
 ---@param wanted { live: string, from: number }[]
 ---@param to number epoch
 ---@return table[] answers in the same order
 function M.fetch_all(wanted, to)
-  local calls = {}
+  local calls, answers = {}, {}
   for i, each in ipairs(wanted) do
-    calls[i] = function() return M.fetch(each.live, each.from, to) end
+    calls[i] = function() return M.fetch_safely(each.live, each.from, to) end
   end
-  local answers = array()
-  for i, each in ipairs(garner.all(calls, { concurrency = 4 })) do
-    if each.ok then
-      answers[i] = each[1]
-    else
-      ngx.log(ngx.ERR, "dashboard: ", tostring(each.err))
-      answers[i] = { live = wanted[i].live, series = array(), holes = array(),
-        error = { kind = "internal", message = "see the error log" } }
-    end
-  end
+  for i, each in ipairs(garner.all(calls, { concurrency = 4 })) do answers[i] = each[1] end
   return answers
 end
 

@@ -1,6 +1,6 @@
 -- Owns: what one open page has been sent so far, so that each point goes to it
--- once (and again only if its value has changed), when each live is to be asked
--- again, and where a broken stream goes on. Must not: write to the network.
+-- once (and again only if its value has changed), how long to wait before a live is
+-- asked again, and where a broken stream goes on. Must not: write to the network.
 
 local array = require("garner").json.array
 
@@ -11,6 +11,7 @@ local SLOWEST = 30 -- seconds between two looks at a live that gives errors
 local Stream = {}
 Stream.__index = Stream
 
+---`lives` of what it gives: for each a table with `live`.
 ---@param spec { lives: string[], seconds: number, refresh: number, settle: number, since:
 ---  string|nil, now: number } since: a position, of another stream of the same lives
 function M.new(spec)
@@ -21,27 +22,20 @@ function M.new(spec)
     local known = epoch and epoch > spec.now - spec.seconds and epoch <= spec.now
     places[#places + 1] = known and epoch or false
   end
+  local fits = #places == #spec.lives
   for i, live in ipairs(spec.lives) do
-    self.lives[i] = { live = live, through = #places == #spec.lives and places[i] or nil, due = 0,
-      failures = 0, sent = {} }
+    self.lives[i] = { live = live, through = fits and places[i] or nil, failures = 0, sent = {} }
   end
   return self
 end
 
----What to ask for now: the lives that are due, each from where its points may
----be new or may still change.
+---From where on the points of a live may be new, or may still change.
+---@param state table an entry of `lives`
 ---@param now number epoch
----@return { live: string, from: number }[]
-function Stream:wanted(now)
-  local list = {}
-  for _, state in ipairs(self.lives) do
-    if state.due <= now then
-      local from = now - self.spec.seconds
-      if state.through then from = math.max(from, state.through - self.spec.settle) end
-      list[#list + 1] = { live = state.live, from = from, state = state }
-    end
-  end
-  return list
+---@return number epoch
+function Stream:from(state, now)
+  local earliest = now - self.spec.seconds
+  return state.through and math.max(earliest, state.through - self.spec.settle) or earliest
 end
 
 -- The points of a series that were not sent yet, or with another value.
@@ -73,12 +67,12 @@ local function pause(self, state, answer)
     answer.error.retry_after or 0)
 end
 
----Takes an answer for one of `wanted`, and leaves in it what is to be sent.
----@param asked table an entry of `wanted`
+---Takes an answer, and leaves in it what is to be sent.
+---@param state table an entry of `lives`
 ---@param answer table as feed.fetch gives it
 ---@param now number epoch, when it was asked for
-function Stream:take(asked, answer, now)
-  local state = asked.state
+---@return number seconds until it should be asked for again
+function Stream:take(state, answer, now)
   -- What was asked for once more, only to see whether it changed, is no hole.
   for _, hole in ipairs(answer.holes) do
     hole.from = math.max(hole.from, math.min(state.through or hole.from, hole.to))
@@ -91,13 +85,13 @@ function Stream:take(asked, answer, now)
     if news(state.sent, series, keep) then list[#list + 1] = series end
   end
   local seconds = pause(self, state, answer)
-  state.due = now + seconds
   answer.series, answer.through = list, nil
   if answer.error then
     answer.error.retry_in = seconds
   else
     answer.as_of = now
   end
+  return seconds
 end
 
 ---Where another stream of the same lives may go on: for each the time before
