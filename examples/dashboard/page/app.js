@@ -13,7 +13,7 @@ const METRICS = [
   { type: "frame_rate", title: "Frame rate", note: "frames per second of the input", unit: "fps", digits: 1 },
 ];
 const STATES = { connecting: "Connecting", live: "Live", polling: "Live, by polling", lost: "Disconnected",
-  troubled: "Live, with problems", silent: "No new data" };
+  troubled: "Live, with problems", silent: "No new data", idle: "No live is chosen" };
 const LABELS = { "30m": "30 min", "1h": "1 h", "2h": "2 h", "6h": "6 h", "12h": "12 h", "24h": "24 h" };
 const COLORS = 6;
 
@@ -23,7 +23,7 @@ const charts = new Map();
 const SERVER = Symbol("the dashboard's own server");
 const problems = new Map(); // what is said -> { node, of: lives (or SERVER) that it is said of, until }
 const known_to = new Map(); // live -> until when its points are known
-let settings, range, chosen, as_of, feed, drawing;
+let settings, range, chosen = [], as_of, feed, drawing;
 
 // What is shown, as the address says it, so that it can be kept and passed on.
 function read_address() {
@@ -77,7 +77,10 @@ function restart() {
   for (const live of settings.lives) settle(live.id);
   $("charts").ariaBusy = "true";
   feed.open(chosen, range.id);
-  if (!chosen.length) draw();
+  if (chosen.length) return;
+  $("charts").ariaBusy = "false";
+  $("as-of").textContent = "";
+  draw_soon();
 }
 
 // What could not be had, each stretch once, with the lives that lack it.
@@ -124,6 +127,7 @@ function show_state(state) {
     if (chosen.every(troubled)) state = "silent";
     else if (chosen.some(troubled)) state = "troubled";
   }
+  if (settings && !chosen.length) state = "idle";
   if ($("status").dataset.state === state) return;
   $("status").dataset.state = state;
   $("status").textContent = STATES[state];

@@ -131,7 +131,10 @@ test("a live can be left out and a line hidden, with the keyboard too", async ()
   assert.equal(await page.$eval(".legend button", (node) => node.ariaPressed), "false");
   await rig.until("no line", async () => await painted("concurrent_user", "--series-1") === 0);
   await page.keyboard.press("Enter");
-  await page.click(`input[name="live"][value="${BETA}"]`);
+  await page.click(`input[name="live"][value="${ALPHA}"]`);
+  await rig.until("no live", async () => await text("#status") === "No live is chosen");
+  await rig.until("no points", () => page.$$eval(".empty", (all) => all.every((each) => !each.hidden)));
+  for (const id of [ALPHA, BETA]) await page.click(`input[name="live"][value="${id}"]`);
   await live();
 });
 

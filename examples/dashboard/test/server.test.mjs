@@ -219,6 +219,15 @@ test("a reload ends the streams, so that pages go on in the new worker", async (
   assert.equal((await get("/api/config")).response.status, 200);
 });
 
+test("start says what is wrong", async () => {
+  const { port } = new URL(dashboard.url);
+  await assert.rejects(rig.start(`--port=${port}`), /Address already in use[^]*nginx did not start/);
+  await assert.rejects(rig.start("--live-id"), /--live-id needs a value/);
+  await assert.rejects(rig.start("--port=http"), /--port: not a port: http/);
+  await assert.rejects(rig.start("--settle=soon"), /DASHBOARD_SETTLE must be a number of seconds/);
+  await assert.rejects(rig.start("--colour"), /unknown option --colour\nusage:/);
+});
+
 test("what is logged holds no token, and when it ends nothing stays", async () => {
   const log = readFileSync(`${dashboard.folder}/error.log`, "utf8");
   assert.ok(!log.includes("sim-token"), log);
