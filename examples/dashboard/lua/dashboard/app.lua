@@ -11,7 +11,9 @@ local json = garner.json
 
 local M = {}
 
-local LONGEST = 3600 -- seconds that one stream lives; the page's next goes on where it ended
+-- Seconds that one stream lives; the page's next goes on where it ended. nginx gives the memory of
+-- a request back at its end only.
+local LONGEST = 3600
 local HEARTBEAT = 15 -- seconds
 local settings
 
