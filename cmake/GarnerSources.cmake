@@ -51,6 +51,7 @@ set(GARNER_CORE_SOURCES
   src/core/retry.c
   src/core/roster.c
   src/core/sink.c
+  src/core/sockets.c
   src/core/stats.c
   src/core/submit.c
   src/core/timer.c

@@ -85,6 +85,7 @@ build = {
         "src/core/retry.c",
         "src/core/roster.c",
         "src/core/sink.c",
+        "src/core/sockets.c",
         "src/core/stats.c",
         "src/core/submit.c",
         "src/core/timer.c",

@@ -93,7 +93,7 @@ struct gn_bell *gn_doorbell_detach(struct gn_mailbox *m) {
 void gn_doorbell_orphan(struct gn_engine *e, struct gn_mailbox *m) {
   struct gn_bell *waiters = gn_doorbell_detach(m), *next;
   if (waiters && !e->stopping)
-    curl_multi_wakeup(e->multi);
+    gn_engine_wake(e);
   for (; waiters; waiters = next) {
     next = waiters->next_waiter;
     link_in(&e->orphans, waiters);
@@ -322,7 +322,7 @@ static void ready(void *owner, void *arg) {
     lose(d, owner);
 }
 
-struct curl_waitfd *gn_doorbell_watched(struct gn_doorbell *d,
+struct pollfd *gn_doorbell_watched(struct gn_doorbell *d,
                                         unsigned *count) {
   *count = d->watcher.count;
   return d->watcher.fds;

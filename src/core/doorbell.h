@@ -14,7 +14,7 @@
 #include "folder.h"
 #include "timer.h"
 
-#include <curl/curl.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -52,7 +52,7 @@ struct gn_doorbell *gn_doorbell_new(struct gn_engine *e,
 void gn_doorbell_free(struct gn_doorbell *d);
 
 /* The step's thread: what to poll beside libcurl's own, and what to do then. */
-struct curl_waitfd *gn_doorbell_watched(struct gn_doorbell *d,
+struct pollfd *gn_doorbell_watched(struct gn_doorbell *d,
                                         unsigned *count);
 void gn_doorbell_run(struct gn_doorbell *d);
 

@@ -70,17 +70,19 @@ static void take_files(struct gn_engine *e) {
     job->done(job);
 }
 
-/* On the files' thread, which ends before the multi handle does. */
+/* On the files' thread. */
 static void wake_up(void *engine) {
-  curl_multi_wakeup(((struct gn_engine *)engine)->multi);
+  gn_engine_lock(engine);
+  gn_engine_wake(engine);
+  gn_engine_unlock(engine);
 }
 
-CURLMcode gn_engine_wire_add(struct gn_engine *e, CURL *easy) {
-  return curl_multi_add_handle(e->multi, easy);
+int gn_engine_wire_add(struct gn_engine *e, CURL *easy) {
+  return gn_sockets_add(&e->sockets, easy);
 }
 
 void gn_engine_wire_remove(struct gn_engine *e, CURL *easy) {
-  curl_multi_remove_handle(e->multi, easy);
+  gn_sockets_remove(&e->sockets, easy);
 }
 
 struct gn_timers *gn_engine_timers(struct gn_engine *e) {
@@ -190,7 +192,7 @@ static bool take_attention(struct gn_engine *e) {
 static void reap(struct gn_engine *e) {
   CURLMsg *message;
   int left;
-  while ((message = curl_multi_info_read(e->multi, &left))) {
+  while ((message = curl_multi_info_read(e->sockets.multi, &left))) {
     struct gn_exchange *x = NULL;
     CURLcode rc = message->data.result;
     if (message->msg != CURLMSG_DONE)
@@ -201,25 +203,46 @@ static void reap(struct gn_engine *e) {
 }
 
 static void run_once(struct gn_engine *e) {
-  int running;
   gn_engine_work_begin(e);
   while (take_incoming(e) || take_attention(e)) {
   }
   take_files(e);
   gn_relay_run(e);
   gn_timer_run(&e->timers, gn_now_ms());
-  curl_multi_perform(e->multi, &running);
+  gn_sockets_run(&e->sockets);
   reap(e);
   gn_engine_work_end(e);
 }
 
+/* False: somebody wants something that has not been looked at. */
+static bool fall_asleep(struct gn_engine *e) {
+  bool may;
+  gn_engine_lock(e);
+  may = e->asleep = !e->woken;
+  e->woken = false;
+  gn_engine_unlock(e);
+  return may;
+}
+
+static void wake(struct gn_engine *e, bool signalled) {
+  if (signalled)
+    gn_descriptor_clear(&e->wake);
+  gn_engine_lock(e);
+  e->asleep = e->woken = false;
+  gn_engine_unlock(e);
+}
+
 static void poll_sockets(struct gn_engine *e, int ms) {
   struct gn_doorbell *doorbell = e->doorbell;
-  struct curl_waitfd *more = NULL;
+  struct pollfd *more = NULL;
   unsigned count = 0;
   if (doorbell)
     more = gn_doorbell_watched(doorbell, &count);
-  curl_multi_poll(e->multi, more, count, ms, NULL);
+  if (!e->threaded)
+    gn_sockets_wait(&e->sockets, -1, more, count, ms);
+  else
+    wake(e, gn_sockets_wait(&e->sockets, e->wake.read_end, more, count,
+                            fall_asleep(e) ? ms : 0));
   if (doorbell)
     gn_doorbell_run(doorbell);
 }
@@ -263,10 +286,11 @@ static void shut_down(struct gn_engine *e) {
     curl_easy_cleanup(e->idle[--e->idle_count]);
   gn_files_free(e->files);
   e->files = NULL;
-  curl_multi_cleanup(e->multi);
+  gn_sockets_close(&e->sockets);
   gn_engine_lock(e);
-  e->multi = NULL;
-  e->at_work = false;
+  if (e->has_wake)
+    gn_descriptor_close(&e->wake);
+  e->has_wake = e->asleep = e->at_work = false;
   e->stopped = true;
   pthread_cond_broadcast(&e->changed);
   gn_engine_unlock(e);
@@ -315,6 +339,8 @@ static void init_lock(struct gn_engine *e) {
 static void destroy(struct gn_engine *e) {
   if (e->has_descriptor)
     gn_descriptor_close(&e->descriptor);
+  if (e->has_wake)
+    gn_descriptor_close(&e->wake);
   pthread_cond_destroy(&e->changed);
   pthread_mutex_destroy(&e->lock);
   gn_counters_unref(e->counters);
@@ -354,15 +380,13 @@ struct gn_engine *gn_engine_new_counted(bool threaded, struct gn_counters *c,
   e->refs = 1;
   e->threaded = threaded;
   gn_random_seed(&e->random);
-  e->multi = curl_multi_init();
-  if (!e->multi) {
+  if (gn_sockets_open(&e->sockets) != 0) {
     gn_error_memory(err);
     goto fail;
   }
-  curl_multi_setopt(e->multi, CURLMOPT_MAXCONNECTS, KEPT_CONNECTIONS);
-  /* Out of descriptors, libcurl goes without its wake-up pair, and a thread
-   * would sleep through what is submitted. */
-  if (threaded && curl_multi_wakeup(e->multi) != CURLM_OK) {
+  curl_multi_setopt(e->sockets.multi, CURLMOPT_MAXCONNECTS, KEPT_CONNECTIONS);
+  e->has_wake = threaded && gn_descriptor_open(&e->wake) == 0;
+  if (threaded && !e->has_wake) {
     gn_error_set(err, GN_TRANSPORT, "thread",
                  "the engine's thread could not be woken: no descriptor left");
     goto fail;
@@ -386,8 +410,7 @@ struct gn_engine *gn_engine_new_counted(bool threaded, struct gn_counters *c,
   return e;
 fail:
   gn_files_free(e->files);
-  if (e->multi)
-    curl_multi_cleanup(e->multi);
+  gn_sockets_close(&e->sockets);
   destroy(e);
   return NULL;
 }
@@ -412,8 +435,8 @@ void gn_engine_close(struct gn_engine *e) {
   gn_engine_lock(e);
   first = !e->stopping;
   e->stopping = true;
-  if (first && e->threaded)
-    curl_multi_wakeup(e->multi);
+  if (first)
+    gn_engine_wake(e);
   gn_engine_unlock(e);
   if (!first) {
     /* Another thread is closing it: true for the caller only when it is done,

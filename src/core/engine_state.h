@@ -12,6 +12,7 @@
 #include "files.h"
 #include "process.h"
 #include "roster.h"
+#include "sockets.h"
 #include "work.h"
 
 #include <pthread.h>
@@ -19,7 +20,11 @@
 #define IDLE_HANDLES 64
 
 struct gn_engine {
-  CURLM *multi;                     /* the step's thread only */
+  struct gn_sockets sockets;        /* the step's thread only */
+  struct gn_descriptor wake;        /* if threaded: ends its sleep */
+  bool has_wake;                    /* it is open; the lock */
+  bool asleep;                      /* has to be signalled; the lock */
+  bool woken;                       /* must look before it sleeps; the lock */
   struct gn_timers timers;          /* the step's thread only */
   struct gn_random random;          /* the step's thread only */
   CURL *idle[IDLE_HANDLES];         /* easy handles to use again */
@@ -57,6 +62,8 @@ struct gn_engine {
   struct gn_running running;        /* in the process's list */
 };
 
+/* With the lock held: the step looks at what is new, also if it sleeps. */
+void gn_engine_wake(struct gn_engine *e);
 /* It is closed: every loop may know, and nobody connects any more. */
 void gn_engine_hush(struct gn_engine *e);
 

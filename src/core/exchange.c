@@ -180,9 +180,7 @@ static int put_on_wire(struct gn_exchange *x, struct gn_error *err) {
   if (gn_attempt_prepare(&x->attempt, easy, setup, &plan, err) != 0)
     return -1;
   curl_easy_setopt(easy, CURLOPT_PRIVATE, x);
-  if (gn_engine_wire_add(x->engine, easy) != CURLM_OK)
-    return gn_error_memory(err);
-  return 0;
+  return gn_engine_wire_add(x->engine, easy) == 0 ? 0 : gn_error_memory(err);
 }
 
 static void send_attempt(struct gn_exchange *x) {

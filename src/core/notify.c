@@ -103,7 +103,7 @@ static bool publish(struct gn_engine *e, struct gn_doorbell *d,
   if (taken) {
     e->doorbell = d;
     e->address = *address;
-    curl_multi_wakeup(e->multi);
+    gn_engine_wake(e);
   }
   gn_engine_unlock(e);
   return taken;

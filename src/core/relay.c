@@ -43,8 +43,7 @@ void gn_engine_supply(struct gn_engine *e, struct gn_supply *s) {
       else
         e->supplies = s;
       e->supplies_tail = s;
-      if (e->threaded)
-        curl_multi_wakeup(e->multi);
+      gn_engine_wake(e);
     }
     gn_engine_unlock(e);
   }

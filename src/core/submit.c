@@ -5,6 +5,14 @@
 #include "call.h"
 #include "engine_state.h"
 
+/* One that is awake looks before it sleeps. */
+void gn_engine_wake(struct gn_engine *e) {
+  e->woken = true;
+  if (e->asleep)
+    gn_descriptor_signal(&e->wake);
+  e->asleep = false;
+}
+
 /* Takes the work; its id, or 0 if the engine is closed. */
 static uint64_t accept_work(struct gn_engine *e, struct gn_work *w,
                             struct gn_error *err) {
@@ -22,9 +30,7 @@ static uint64_t accept_work(struct gn_engine *e, struct gn_work *w,
     else
       e->incoming = w;
     e->incoming_tail = w;
-    /* Under the lock, so that the multi handle is still there. */
-    if (e->threaded)
-      curl_multi_wakeup(e->multi);
+    gn_engine_wake(e);
   }
   gn_engine_unlock(e);
   if (!open) {
@@ -93,8 +99,7 @@ static void flag(struct gn_engine *e, uint64_t id, bool cancel) {
     else
       w->credits++;
     e->attention = true;
-    if (e->threaded)
-      curl_multi_wakeup(e->multi);
+    gn_engine_wake(e);
   }
   gn_engine_unlock(e);
 }
@@ -124,8 +129,7 @@ void gn_engine_cancel_mailbox(struct gn_engine *e, struct gn_mailbox *m) {
   any = flag_all(e->incoming, m) || any;
   if (any && !e->stopping) {
     e->attention = true;
-    if (e->threaded)
-      curl_multi_wakeup(e->multi);
+    gn_engine_wake(e);
   }
   gn_engine_unlock(e);
 }

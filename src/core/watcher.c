@@ -19,7 +19,7 @@ int gn_watcher_open(struct gn_watcher *w) {
   memset(w, 0, sizeof *w);
   w->fd = epoll_create1(EPOLL_CLOEXEC);
   w->epoll.fd = w->fd;
-  w->epoll.events = CURL_WAIT_POLLIN;
+  w->epoll.events = POLLIN;
   w->fds = &w->epoll;
   w->count = 1;
   return w->fd < 0 ? -1 : 0;
@@ -66,7 +66,7 @@ void gn_watcher_close(struct gn_watcher *w) {
 
 static int grow(struct gn_watcher *w) {
   unsigned room = w->room ? 2 * w->room : 16;
-  struct curl_waitfd *fds = gn_realloc(w->fds, room * sizeof *fds);
+  struct pollfd *fds = gn_realloc(w->fds, room * sizeof *fds);
   void **owners;
   if (!fds)
     return -1;
@@ -82,7 +82,7 @@ static int grow(struct gn_watcher *w) {
 int gn_watcher_add(struct gn_watcher *w, int fd, void *owner) {
   if (w->count == w->room && grow(w) != 0)
     return -1;
-  w->fds[w->count] = (struct curl_waitfd){fd, CURL_WAIT_POLLIN, 0};
+  w->fds[w->count] = (struct pollfd){fd, POLLIN, 0};
   w->owners[w->count++] = owner;
   return 0;
 }

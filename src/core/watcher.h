@@ -6,15 +6,15 @@
 #ifndef GN_WATCHER_H
 #define GN_WATCHER_H
 
-#include <curl/curl.h>
+#include <poll.h>
 
 struct gn_watcher {
   int fd;                   /* the epoll descriptor, or -1 */
-  struct curl_waitfd *fds;  /* what libcurl has to watch */
+  struct pollfd *fds;  /* what libcurl has to watch */
   void **owners;            /* without epoll: of each of them */
   unsigned count;           /* of them */
   unsigned room;            /* for so many */
-  struct curl_waitfd epoll; /* with epoll: the one */
+  struct pollfd epoll; /* with epoll: the one */
 };
 
 /* -1 and errno. */

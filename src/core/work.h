@@ -74,7 +74,8 @@ void gn_engine_easy_give(struct gn_engine *e, CURL *easy, uint64_t setup);
 void gn_engine_run(struct gn_engine *e, struct gn_work *w);
 /* True if the engine has a thread for files and took the job. */
 bool gn_engine_finish_file(struct gn_engine *e, struct gn_file_job *job);
-CURLMcode gn_engine_wire_add(struct gn_engine *e, CURL *easy);
+/* -1: out of memory. */
+int gn_engine_wire_add(struct gn_engine *e, CURL *easy);
 void gn_engine_wire_remove(struct gn_engine *e, CURL *easy);
 struct gn_timers *gn_engine_timers(struct gn_engine *e);
 struct gn_random *gn_engine_random(struct gn_engine *e);
