@@ -38,6 +38,9 @@ return M
 
 local SERVER = [[
 location /up { content_by_lua_block { ngx.shared.seen:incr("up", 1, 0) ngx.print("{}") } }
+server_rewrite_by_lua_block {
+  if ngx.var.uri == "/server_rewrite" then require("phases").finish() end
+}
 location /rewrite { rewrite_by_lua_block { require("phases").finish() } }
 location /access { access_by_lua_block { require("phases").finish() } }
 location /content { content_by_lua_block { require("phases").finish() } }
@@ -101,6 +104,14 @@ init_by_lua_block {
   require("phases").attempt "init"
 }
 init_worker_by_lua_block { require("phases").attempt "init_worker" }
+server {
+  listen unix:@DIR@/tls.sock ssl;
+  ssl_certificate @CERTIFICATES@/server.pem;
+  ssl_certificate_key @CERTIFICATES@/server.key;
+  ssl_client_hello_by_lua_block { require("phases").attempt "ssl_client_hello" }
+  ssl_certificate_by_lua_block { require("phases").attempt "ssl_cert" }
+  location / { return 200 "over TLS"; }
+}
 upstream balanced {
   server 127.0.0.1:1;
   balancer_by_lua_block { require("phases").attempt "balancer" }
@@ -118,7 +129,8 @@ host.describe(describe, pending)("nginx's driver", function()
 
   setup(function()
     sim = simulator.get()
-    nginx = host.start { http = HTTP, server = SERVER, files = { ["lua/phases.lua"] = PHASES },
+    local http = HTTP:gsub("@CERTIFICATES@", (sim.ca_file:match "^(.*)/"))
+    nginx = host.start { http = http, server = SERVER, files = { ["lua/phases.lua"] = PHASES },
       main = "env GARNER_SPEC_GIVEN=here;", env = "GARNER_SPEC_HIDDEN=there" }
   end)
 
@@ -128,8 +140,8 @@ host.describe(describe, pending)("nginx's driver", function()
 
   local expected
 
-  for _, place in ipairs { "rewrite", "access", "content", "timer", "thread", "coroutine",
-    "subrequest" } do
+  for _, place in ipairs { "server_rewrite", "rewrite", "access", "content", "timer", "thread",
+    "coroutine", "subrequest" } do
     it("does all that a plain script does: " .. place, function()
       local scope = sim:scope()
       work.prepare(scope)
@@ -165,10 +177,14 @@ host.describe(describe, pending)("nginx's driver", function()
     nginx:get "/set"
     nginx:get "/filters"
     nginx:get "/balancer"
+    local pipe = io.popen("LD_PRELOAD= curl -sk --unix-socket " .. nginx.dir
+      .. "/tls.sock https://localhost/")
+    assert.equal("over TLS", pipe:read "*a")
+    pipe:close()
     for place, advice in pairs {
       init = "init_worker_by_lua", init_worker = "start a timer", set = "rewrite_by_lua",
       header_filter = "start a timer", body_filter = "start a timer", log = "start a timer",
-      balancer = "access_by_lua",
+      balancer = "access_by_lua", ssl_client_hello = "start a timer", ssl_cert = "start a timer",
     } do
       local text = assert(host.wait_for(function()
         local body = nginx:get("/result?of=" .. place).body

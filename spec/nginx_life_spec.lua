@@ -11,6 +11,17 @@ location /get {
     ngx.print(res and res.status or err.kind)
   }
 }
+# As nginx does by itself on a LuaJIT that is not OpenResty's.
+location /inherited {
+  content_by_lua_block {
+    local own = setmetatable({}, { __index = _G })
+    own._G = own
+    setfenv(0, own)
+    local res, err = require("api"):get "/ok"
+    ngx.print(res and res.status or err.kind, " ", require("garner.driver").host().name, " ",
+      rawget(getfenv(require("garner.driver").host), "ngx") == nil)
+  }
+}
 location /timer {
   content_by_lua_block {
     local path = ngx.var.arg_path
@@ -185,6 +196,7 @@ host.describe(describe, pending)("A worker of nginx", function()
     assert.same({ ["200"] = 20 }, load_of(nginx, "/get?path=/ok", 20, 4))
     local before = host.usage(pid)
     assert.same({ ["200"] = 60 }, load_of(nginx, "/get?path=/ok", 60, 4))
+    assert.equal("200 nginx true", nginx:get("/inherited").body)
     local request, stalled = nginx:send "/get?path=/stall", upstream:count "/stall"
     upstream:wait_for(stalled + 1, "/stall")
     request:abort()

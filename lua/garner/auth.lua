@@ -52,7 +52,7 @@ end
 ---@param name string
 ---@return string
 function M.env_hint(name)
-  if rawget(_G, "ngx") then
+  if compat.global "ngx" then
     return " (in nginx the main configuration must say: env " .. name .. ";)"
   end
   return ""

@@ -6,6 +6,14 @@ local core = require "garner.core"
 
 local M = {}
 
+--- A global of the Lua state. (nginx on a LuaJIT that is not OpenResty's gives each request a
+--- table of globals that only inherits from the state's, and so to what is loaded there.)
+---@param name string
+---@return any
+function M.global(name)
+  return rawget(package.loaded._G, name)
+end
+
 M.unpack = table.unpack or unpack
 
 --- Packs its arguments with their count, nils included.
@@ -48,7 +56,7 @@ end
 
 -- LuaJIT does both; it is not tried, since nginx may load us where it lets nobody make a
 -- coroutine, or where one that yields would yield to nginx itself.
-local jit = rawget(_G, "jit") ~= nil
+local jit = M.global "jit" ~= nil
 
 M.yields_across_pcall = jit or yields_across_pcall()
 M.yields_in_for = jit or yields_in_for()
@@ -100,7 +108,7 @@ end
 --- Whether an uncaught error table is shown by its text (5.1's own interpreter
 --- says "error object is not a string").
 M.shows_error_tables = (function()
-  local lua52 = rawget(_G, "bit32") or table.pack or rawget(_G, "jit")
+  local lua52 = M.global "bit32" or table.pack or M.global "jit"
   return lua52 ~= nil
 end)()
 
@@ -128,7 +136,7 @@ function M.finalizer(fn)
   local function run()
     pcall(fn)
   end
-  local newproxy = rawget(_G, "newproxy")
+  local newproxy = M.global "newproxy"
   if newproxy then
     local proxy = newproxy(true)
     getmetatable(proxy).__gc = run

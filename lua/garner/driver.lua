@@ -61,7 +61,7 @@ end
 
 -- nginx's own driver, inside nginx.
 local function nginx()
-  local ngx = rawget(_G, "ngx")
+  local ngx = compat.global "ngx"
   return type(ngx) == "table" and ngx.get_phase and require "garner.driver.nginx"
 end
 

@@ -338,7 +338,7 @@ end
 function M.raise(err, log)
   if M.is(err) and not M.quiet_raise then
     local compat = require "garner.compat"
-    if rawget(_G, "ngx") or not compat.shows_error_tables then
+    if compat.global "ngx" or not compat.shows_error_tables then
       log = log or require("garner.log").default()
       log("error", "raised", { error = tostring(err) })
     end

@@ -5,6 +5,7 @@
 -- Must not: know what the samples mean.
 
 local core = require "garner.core"
+local compat = require "garner.compat"
 local errors = require "garner.errors"
 local log = require "garner.log"
 
@@ -16,7 +17,7 @@ local LIVES = 3 -- intervals that a gauge stays without its worker
 local workers = {} -- by name of the dict: what this worker added to it so far
 
 local function find(name)
-  local ngx = rawget(_G, "ngx")
+  local ngx = compat.global "ngx"
   if not ngx or not ngx.shared then
     errors.misuse("garner.prometheus: dict is for nginx; without it the text is this process's")
   end

@@ -5,6 +5,8 @@
 local core = require "garner.core"
 local errors = require "garner.errors"
 
+local ngx = require("garner.compat").global "ngx"
+
 if not (ngx and ngx.get_phase) then
   errors.misuse 'garner.use "nginx": this is not nginx'
 end
@@ -30,6 +32,10 @@ local ADVICE = {
   init_worker = START_A_TIMER,
   set = "use rewrite_by_lua*, or start a timer: ngx.timer.at(0, function() ... end)",
   balancer = "use access_by_lua*, or start a timer: ngx.timer.at(0, function() ... end)",
+  -- Only nginx with OpenResty's patches can wait here, and nothing tells which one this is.
+  ssl_client_hello = START_A_TIMER,
+  ssl_cert = START_A_TIMER,
+  ssl_session_fetch = START_A_TIMER,
   ssl_session_store = START_A_TIMER,
   header_filter = START_A_TIMER,
   body_filter = START_A_TIMER,
