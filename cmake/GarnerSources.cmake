@@ -103,6 +103,8 @@ set(GARNER_LUA_FILES
   garner/blendvision.lua
   garner/blendvision/metrics.lua
   garner/blendvision/reports.lua
+  garner/cache.lua
+  garner/cache/memory.lua
   garner/chunks.lua
   garner/checkpoint.lua
   garner/client.lua
@@ -149,6 +151,7 @@ set(GARNER_LUA_FILES
   garner/prometheus_dict.lua
   garner/pull.lua
   garner/pull/budget.lua
+  garner/pull/cached.lua
   garner/pull/patience.lua
   garner/pull/run.lua
   garner/recording.lua

@@ -152,7 +152,7 @@ describe("a described verb", function()
       ["ask: day must be mon"] = { id = "x", day = "tue" },
       ["ask: size 3 is out of stock"] = { id = "x", size = 3 },
       ["ask: give id or thing_id, not both"] = { id = "x", thing_id = "y" },
-      ['ask: unknown option "colour"; known options: attempts, concurrency, day'] =
+      ['ask: unknown option "colour"; known options: attempts, cache, concurrency, day'] =
         { id = "x", colour = "red" },
     } do
       local line = here(1)

@@ -152,6 +152,78 @@ describe("a plan", function()
     assert.has_error(function() window.plan({ dates = { "2026-11-19" }, kind = "date" }) end)
   end)
 
+  it("lies on a grid, where one is wanted", function()
+    local options = { max = "8h", align = "1h", settled = 20 * 3600 + 59 }
+    local windows = window.plan(range_of(2 * 3600 + 100, 21 * 3600 + 5), options)
+    local hours = {}
+    for i, w in ipairs(windows) do
+      hours[i] = ("%g-%g"):format(w.send_from / 3600, w.send_to / 3600)
+      assert.equal(i < #windows, w.whole)
+    end
+    assert.equal("2-3 3-4 4-5 5-6 6-7 7-8 8-16 16-17 17-18 18-19 19-20 20-21.0014",
+      table.concat(hours, " "))
+    assert.equal(2 * 3600 + 100, windows[1].from)
+    assert.equal(21 * 3600 + 5, windows[#windows].to)
+    -- The tail is one window from the grid on, however short the range is.
+    windows = window.plan(range_of(20 * 3600 + 1800, 20 * 3600 + 1900), options)
+    assert.equal("1 73800 73900 72000 73900", serialize(windows))
+    -- Past data is asked for whole.
+    windows = window.plan(range_of(3600 + 5, 3600 + 6), { max = "8h", align = "1h",
+      settled = 86400 })
+    assert.equal("1 3605 3606 3600 7200", serialize(windows))
+    -- Days before months, so that a month that is not over takes few.
+    windows = window.plan(range_of(0, 86400 * 62 + 7200), { max = "30d", align = "1h" })
+    assert.equal(2 + 2 + 2, #windows)
+    for message, given in pairs { ["longer than"] = { max = 60, align = 3600 },
+      ["multiple"] = { align = 90, granularity = 60 }, ["align:"] = { align = "x" },
+      ["at most"] = { align = 1, max = 1 } } do
+      local none, why = window.plan(range_of(0, 2 * 86400), given)
+      assert.is_nil(none)
+      assert.truthy(why:find(message, 1, true), why)
+    end
+  end)
+
+  it("on a grid asks for every event, by windows that all ranges share", function()
+    seed = 20261122
+    for _ = 1, 150 do
+      local grain, edges = pick { 1, 1, 60, 0.25 }, pick { "[)", "[]", "(]", "()" }
+      local align = grain * (2 + random(30))
+      local options = { edges = edges, granularity = grain, align = align,
+        max = pick { align * (2 + random(40)), align + 2 * grain } }
+      local base = 1763510400 + random(86400)
+      options.settled = base + random(math.floor(options.max * 20))
+      local known, cells = {}, 0
+      for _ = 1, 4 do
+        local from = base + random(math.floor(options.max * 12) + 1)
+        local range = range_of(from, from + 1 + random(math.floor(options.max * 9)))
+        local windows = window.plan(range, options)
+        if windows then
+          check_plan(range, options, windows)
+          for i = 1, 40 do
+            local at = range.from + (range.to - range.from) * (i - 1) / 40
+            at = math.floor(at / grain) * grain
+            if at >= range.from then
+              local seen = 0
+              for _, w in ipairs(windows) do
+                seen = seen + #serve({ at }, edges, w.send_from, w.send_to)
+              end
+              demand(seen >= 1 and (seen == 1 or edges == "[]"), edges, "at", at, "seen", seen)
+            end
+          end
+          for _, w in ipairs(windows) do
+            local key = w.send_from .. " " .. w.send_to
+            cells = cells + (w.whole and 1 or 0)
+            known[key] = w.whole and (known[key] or 0) + 1 or known[key]
+            demand(not w.whole or (w.send_to - w.send_from) <= options.max, key)
+          end
+        end
+      end
+      local kinds = 0
+      for _ in pairs(known) do kinds = kinds + 1 end
+      demand(cells == 0 or kinds <= cells, "cells")
+    end
+  end)
+
   it("of any range, edges, step and zone asks for every event once", function()
     seed = 20261119
     local zones = { "UTC", "America/New_York", "Australia/Lord_Howe", "Europe/Berlin", "+05:45",

@@ -326,6 +326,18 @@ function Session:scheme()
   return hidden[self].scheme
 end
 
+--- What the credential is, as plain data with secrets in it; nil before a token function gave
+--- the first one.
+---@return table|nil
+function Session:parts()
+  local state = hidden[self]
+  if not state.loaded then
+    return nil
+  end
+  return { scheme = state.scheme or "none", header = state.header, user = state.user,
+    token = state.token, oauth = state.oauth and state.oauth.core }
+end
+
 --- Tells the core's client, which knows the tokens that it fetched.
 ---@param core_client userdata
 function Session:attach(core_client)

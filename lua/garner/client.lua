@@ -32,7 +32,8 @@ local SCHEMA = {
   allow_private = options.boolean, insecure_tls = options.boolean, rate = client_rules.rate,
   burst = options.positive, rate_headers = client_rules.rate_headers, log = log.option,
   transport = traffic.RULES.transport, record = traffic.RULES.record,
-  replay = traffic.RULES.replay, json = options.one_of { "garner", "cjson" },
+  replay = traffic.RULES.replay,
+  cache = client_rules.cache, cache_key = options.text, json = options.one_of { "garner", "cjson" },
 }
 
 -- Options that go to the core as they are.
@@ -189,9 +190,11 @@ end
 --- headers that tell the rate: { remaining = | used = [, limit =] [, reset = [, reset_kind =
 --- "seconds" | "epoch"]] }, `used` may say "39/40"; without it RateLimit, RateLimit-* and
 --- X-RateLimit-* are read; false: none), max_body (bytes), max_headers, http_version ("1.1", "2"),
---- json ("cjson"), log, allow_http, allow_private, insecure_tls, record (garner.record(file)),
---- replay (garner.replay(file)), transport (function(request) that answers in the network's place:
---- see traffic.lua). Durations: seconds or "90s", "15m"
+--- json ("cjson"), cache (a garner.cache: pulls of described verbs keep their windows there),
+--- cache_key (a text that names whose data that is, instead of the credential itself), log,
+--- allow_http, allow_private, insecure_tls, record (garner.record(file)), replay
+--- (garner.replay(file)), transport (function(request) that answers in the network's place: see
+--- traffic.lua). Durations: seconds or "90s", "15m"
 ---@param vendor table|nil what an API adds: name, base_url (text, or a function of the checked
 --- options), auth (function(token)), token_env, needs_token, scope, headers, rate, burst, options
 --- (more rules), credentials (other ways to a credential: options = rules, make = function(their
@@ -216,6 +219,10 @@ function M.new(opts, vendor)
   for _, value in ipairs(request.secret_values(headers)) do
     session:hide(value)
   end
+  if opts.cache and not opts.cache_key and not session:parts() then
+    errors.misuse(what .. ": with a cache a token function needs cache_key, a text that names "
+      .. "whose data this client gets")
+  end
   local short = request.short_tenants(headers)
   local function secrets()
     local list = session:secrets()
@@ -238,7 +245,7 @@ function M.new(opts, vendor)
   local self = setmetatable({ log = write, options = opts }, Client)
   opts.token, opts.auth, opts.headers = nil, nil, nil
   local state = {
-    core = made, base_url = opts.base_url, session = session, secrets = secrets,
+    core = made, base_url = opts.base_url, headers = headers, session = session, secrets = secrets,
     operations = operations, close = close, closed = closed, name = vendor.name,
     plain = {}, plain_count = 0, scope = vendor.scope, codec = opts.json, log = write,
     shown = shown,
@@ -254,6 +261,27 @@ function M.new(opts, vendor)
     write("warn", "insecure_tls", { origin = made:origin() })
   end
   return self
+end
+
+-- The headers of a client without those that are a credential by their name.
+local function without_secrets(headers)
+  local out = {}
+  for name, value in pairs(headers) do
+    if not core.is_secret_name(name) then out[name] = value end
+  end
+  return out
+end
+
+--- Who asks, and where: plain data to be hashed, as it holds secrets. Another credential, another
+--- tenant or another server is another one.
+---@param client garner.Client
+---@return table
+function M.identity(client)
+  local state = hidden[client]
+  local key = client.options.cache_key
+  return { base_url = state.base_url, name = state.name, offline = state.offline and true or nil,
+    key = key, headers = key and without_secrets(state.headers) or state.headers,
+    credential = not key and state.session:parts() or nil }
 end
 
 --- Cancels what is in flight and lets go. May be called again.

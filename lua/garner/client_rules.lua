@@ -56,6 +56,14 @@ function M.rate(value)
   return good, why and why:gsub("above zero", "above zero or a garner.limiter")
 end
 
+--- A cache for the windows of pulls.
+function M.cache(value)
+  if type(value) == "table" and require("garner.cache").is(value) then
+    return value
+  end
+  return nil, "must come from garner.cache"
+end
+
 --- A credential.
 function M.auth(value)
   if auth.is(value) then

@@ -26,6 +26,8 @@ local BY_KIND = {
 ---@field withheld? number rows that came but are not ready, so not given
 ---@field skipped? boolean a hole that the caller chose to have
 ---@field warnings table[]
+---@field age? number seconds since its rows came, where a cache had them
+---@field stale? boolean they stand in for those of a request that failed
 ---@field absent? string[] asked-for series that the answer lacks
 
 ---How many windows are in which state, in one line.

@@ -45,6 +45,7 @@ local PARTS = {
 -- Name -> module whose `new` makes one.
 local CONSTRUCTORS = {
   api = "garner.api",
+  cache = "garner.cache",
   client = "garner.client",
   limiter = "garner.limiter",
   blendvision = "garner.blendvision",

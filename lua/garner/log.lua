@@ -27,6 +27,9 @@ M.events = {
   recording_failed = { "warn", "a recording has a gap from here on: file, error" },
   events_dropped = { "warn", "log events came faster than they were taken: count" },
   ["prometheus.dict_full"] = { "warn", "a worker's counters did not fit into the dict: error" },
+  ["cache.failed"] = { "warn", "a method of a cache's dict raised an error: method, error" },
+  ["cache.not_kept"] = { "warn", "a value does not fit into a cache: bytes, error" },
+  ["cache.stale"] = { "warn", "a request failed, the last value stands in: pull, age, error" },
   ["limiter.settings"] = { "warn", "processes that share a limiter's file say different rates: "
     .. "file, rate, burst, others_rate, others_burst" },
   ["pages.no_items"] = { "warn", "no page of a walk had the list named: items, pages" },

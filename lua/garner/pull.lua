@@ -34,6 +34,7 @@ local COPIED = {
 -- Options that every pull takes; a vendor adds its own.
 M.RULES = {
   from = options.any, to = options.any, date = options.any, zone = options.text,
+  cache = options.boolean,
   concurrency = options.integer(1), retention = options.one_of { "warn", "refuse", "skip" },
 }
 for name, rule in pairs(COPIED) do M.RULES[name] = rule end
@@ -43,6 +44,7 @@ local WITH_WAIT = { "settle_after", "wait_budget", "wait_first", "wait_factor", 
 
 ---@class garner.pull.options
 ---@field concurrency? number windows in flight (4)
+---@field cache? boolean false: this pull goes past the client's cache
 ---@field on_not_ready? string what is not ready: "error" (default) is a hole, told after all rows;
 ---       "wait" asks again; "provisional" takes what rows an answer that says so has (of an
 ---       error it stays a hole); "skip" leaves it out, which `coverage()` alone tells

@@ -51,6 +51,20 @@ local function round_up(ticks, step)
   return ticks + (step - ticks % step) % step
 end
 
+local DAY = 86400
+
+-- The sizes of windows on a grid, in ticks, each a multiple of the one before.
+local function levels_of(p, align, span)
+  local levels = { align }
+  local most = floor(span / align) * align
+  local day = floor(DAY * p.per_second / align) * align
+  if day > align and day < most then levels[2] = day end
+  local size = levels[#levels]
+  most = floor(most / size) * size
+  if most > size then levels[#levels + 1] = most end
+  return levels
+end
+
 -- Everything that the windows of a range have in common, or nil, message.
 local function prepare(range, options)
   local edges = options.edges or "[)"
@@ -64,7 +78,12 @@ local function prepare(range, options)
     max, message = positive("max", max)
     if not max then return nil, message end
   end
-  local per_second = ticks_per_second(range.from, range.to, grain, max or 0)
+  local align
+  if options.align then
+    align, message = positive("align", options.align)
+    if not align then return nil, message end
+  end
+  local per_second = ticks_per_second(range.from, range.to, grain, max or 0, align or 0)
   local step = to_ticks(grain, per_second)
   if step < 1 then return nil, "granularity: must be at least a microsecond" end
   local first, last = to_ticks(range.from, per_second), to_ticks(range.to, per_second)
@@ -90,21 +109,70 @@ local function prepare(range, options)
   -- One constructor, no field written twice: LuaJIT of 2023 compiles a read
   -- after two writes of a new table's field into the first one's value.
   return { range = range, per_second = per_second, edges = edges, grain = step, first = first,
-    last = last, open_start = open_start, moved_end = edges == "(]", span = span,
+    last = last, open_start = open_start, moved_end = edges == "(]", span = span, max = max,
+    align = align and to_ticks(align, per_second),
     count = floor((last - first + span - 1) / span) }
+end
+
+-- What is asked for is the window from `from` to `to`; `first` and `last` are how much of it lies
+-- in the range.
+local function made(p, index, from, to, first, last)
+  local per_second = p.per_second
+  return {
+    index = index,
+    from = first == p.first and p.range.from or to_seconds(first, per_second),
+    to = last == p.last and p.range.to or to_seconds(last, per_second),
+    send_from = to_seconds(p.open_start and from - p.grain or from, per_second),
+    send_to = to_seconds(p.moved_end and to - p.grain or to, per_second),
+  }
 end
 
 local function window(p, index)
   local from = p.first + (index - 1) * p.span
   local to = index == p.count and p.last or from + p.span
-  local per_second = p.per_second
-  return {
-    index = index,
-    from = index == 1 and p.range.from or to_seconds(from, per_second),
-    to = index == p.count and p.range.to or to_seconds(to, per_second),
-    send_from = to_seconds(p.open_start and from - p.grain or from, per_second),
-    send_to = to_seconds(p.moved_end and to - p.grain or to, per_second),
-  }
+  return made(p, index, from, to, from, to)
+end
+
+-- The largest cell that begins here, has all its data, and is not mostly unasked for.
+local function cell_at(p, levels, at, settled)
+  for i = #levels, 2, -1 do
+    local size = levels[i]
+    if at % size == 0 and at >= p.first and at + size <= math.min(p.last, settled) then
+      return size
+    end
+  end
+  return levels[1]
+end
+
+local function too_many(count)
+  return ("the range would take %d windows, at most %d are planned"):format(count, MAX_WINDOWS)
+end
+
+-- Windows that are the same whatever range asks for them: whole cells of the grid, as long as
+-- they lie before `settled`; what comes after is one window, from a point of the grid on.
+local function on_grid(p, settled)
+  local align, windows = p.align, {}
+  -- Without a longest window cells are joined to days at most.
+  local span = p.max and p.span or math.max(DAY * p.per_second, align)
+  if align % p.grain ~= 0 then return nil, "align: must be a multiple of the granularity" end
+  if span < align then return nil, "align: is longer than the longest window" end
+  local levels = levels_of(p, align, span)
+  settled = floor(to_ticks(settled, p.per_second) / align) * align
+  local at = floor(p.first / align) * align
+  while at < p.last do
+    local to
+    if at < settled then
+      to = at + cell_at(p, levels, at, settled)
+    else
+      to = math.min(p.last, at + (p.max and floor(span / align) * align or p.last - at))
+    end
+    local each = made(p, #windows + 1, at, to, math.max(at, p.first), math.min(to, p.last))
+    each.whole = at < settled
+    windows[#windows + 1] = each
+    if #windows > MAX_WINDOWS then return nil, too_many(#windows) end
+    at = to
+  end
+  return windows
 end
 
 -- What is planned decides what is asked for, so it is counted once more that no
@@ -126,6 +194,7 @@ end
 ---@field to number epoch, the next window's `from`
 ---@field send_from number epoch to ask for, as the API's edges demand
 ---@field send_to number epoch to ask for
+---@field whole? boolean of a plan on a grid: it is a cell of it, not what comes after the last
 
 --- Plan the windows of an instant or naive range.
 ---
@@ -140,9 +209,15 @@ end
 --- For the last two, windows begin on multiples of the granularity; a range that
 --- does not is sent widened to the next step where that loses nothing.
 ---@param range garner.Range
----@param options? { max?: number|string, edges?: string, granularity?: number|string }
---- max: longest span of a request (none if left out); edges: default "[)";
---- granularity: the API's smallest step, default 1 s
+---
+--- With `align` windows are cut on a grid and asked for whole, so that overlapping ranges ask for
+--- the same ones: `send_from` and `send_to` may then lie outside the range (rows there are not
+--- the caller's).
+---@param options? { max?: number|string, edges?: string, granularity?: number|string,
+--- align?: number|string, settled?: number } max: longest span of a request (none if left out);
+--- edges: default "[)"; granularity: the API's smallest step, default 1 s; align: a multiple of
+--- that, such as "1h"; settled: the epoch before which whole cells of the grid are asked for,
+--- joined to larger ones where the range has them all (default: the range's end)
 ---@return garner.Window[]|nil windows
 ---@return string|nil message
 function M.plan(range, options)
@@ -151,12 +226,14 @@ function M.plan(range, options)
   end
   local p, message = prepare(range, options or {})
   if not p then return nil, message end
-  if p.count > MAX_WINDOWS then
-    return nil, ("the range would take %d windows, at most %d are planned"):format(p.count,
-      MAX_WINDOWS)
-  end
+  if p.count > MAX_WINDOWS then return nil, too_many(p.count) end
   local windows = {}
-  for index = 1, p.count do windows[index] = window(p, index) end
+  if p.align then
+    windows, message = on_grid(p, options.settled or range.to)
+    if not windows then return nil, message end
+  else
+    for index = 1, p.count do windows[index] = window(p, index) end
+  end
   check(windows, range)
   return windows
 end

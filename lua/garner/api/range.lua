@@ -37,9 +37,9 @@ local function of_dates(range, rules, max)
     edges = rules.date and "whole dates" or rules.edges, windows = windows }
 end
 
-local function of_instants(range, rules, max, edges)
-  local windows, message = window.plan(range,
-    { max = max, edges = edges, granularity = rules.granularity })
+local function of_instants(range, rules, max, edges, grid)
+  local windows, message = window.plan(range, { max = max, edges = edges,
+    granularity = rules.granularity, align = grid and grid.align, settled = grid and grid.settled })
   if not windows then return nil, message end
   for _, each in ipairs(windows) do
     each.from_text = time.format(each.from, range.zone)
@@ -51,6 +51,18 @@ local function of_instants(range, rules, max, edges)
   end
   return { from = range.from, to = range.to, from_text = range.from_text, to_text = range.to_text,
     local_zone = range.local_zone, zone_name = zone_name, edges = edges, windows = windows }
+end
+
+-- A grid that is finer than the longest window, on the API's own steps; none where there is no
+-- such.
+local function fitting(grid, rules, max)
+  if not grid or grid.align == 0 then return nil end
+  local align, step = grid.align, time.duration(rules.granularity or 1)
+  local longest = max and time.duration(max)
+  if longest and align > longest - 2 * step then align = math.floor(longest / 2) end
+  align = align - align % step
+  if align < step then return nil end
+  return { align = align, settled = grid.settled }
 end
 
 ---What a caller asked for.
@@ -74,8 +86,9 @@ end
 ---@param self table vendor object
 ---@param verb table
 ---@param given table checked arguments
+---@param grid? { align: number, settled: number } cuts windows of instants
 ---@return table from, to, from_text, to_text, zone_name, edges, windows
-function M.windows(self, verb, given)
+function M.windows(self, verb, given, grid)
   local rules = verb.window
   if not rules then return everything() end
   local range = M.resolve(self, rules, given, verb.name)
@@ -85,7 +98,8 @@ function M.windows(self, verb, given)
   if rules.kind == "date" then
     planned = of_dates(range, rules, max)
   else
-    planned, message = of_instants(range, rules, max, given.edges or rules.edges)
+    planned, message = of_instants(range, rules, max, given.edges or rules.edges,
+      rules.kind ~= "naive" and fitting(grid, rules, max) or nil)
   end
   if not planned then errors.misuse(("%s: %s"):format(verb.name, message)) end
   return planned

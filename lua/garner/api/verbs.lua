@@ -3,18 +3,22 @@
 -- API, retry or decode.
 
 local answers = require "garner.api.answer"
+local cached = require "garner.pull.cached"
+local client = require "garner.client"
 local endpoint = require "garner.endpoint"
 local errors = require "garner.errors"
+local json = require "garner.json"
 local options = require "garner.options"
 local pull = require "garner.pull"
 local ranges = require "garner.api.range"
 local requests = require "garner.api.request"
 local response = require "garner.response"
+local time = require "garner.time"
 local vendor = require "garner.vendor"
 
 local M = {}
 
-local function fetch_page(self, verb, given, ctx, budget)
+local function fetch_page(self, verb, given, ctx, budget, keep)
   local ok, err = requests.admit(self, verb, given, budget)
   if not ok then return nil, err end
   local res
@@ -24,11 +28,12 @@ local function fetch_page(self, verb, given, ctx, budget)
   local body
   body, err = answers.add(verb, answer, res, ctx)
   if not body then return nil, requests.explained(verb, err, ctx) end
-  return answer, nil, body
+  if keep then keep(res.body) end
+  return answer
 end
 
 -- All pages of a window.
-local function walk_pages(self, verb, given, ctx, budget)
+local function walk_pages(self, verb, given, ctx, budget, keep)
   local request = endpoint.request(verb, requests.fields(verb, given, ctx), given)
   request.path = nil
   request.items = verb.items
@@ -52,20 +57,59 @@ local function walk_pages(self, verb, given, ctx, budget)
       walk:close()
       return nil, requests.explained(verb, err, ctx)
     end
+    if keep then keep(res.body) end
     more = res.more
   end
 end
 
-local function fetch_window(self, verb, given, readers, window, budget)
+local function fetch_window(self, verb, given, readers, window, budget, keep)
   local ctx = { client = self, given = given, window = window }
   local answer, err
   if verb.pages then
-    answer, err = walk_pages(self, verb, given, ctx, budget)
+    answer, err = walk_pages(self, verb, given, ctx, budget, keep)
   else
-    answer, err = fetch_page(self, verb, given, ctx, budget)
+    answer, err = fetch_page(self, verb, given, ctx, budget, keep)
   end
   if not answer then return nil, err end
   return answers.finish(verb, answer, ctx, readers)
+end
+
+-- Pages that were kept, as the answer that they were.
+local function read_window(self, verb, given, readers, window, pages)
+  local ctx = { client = self, given = given, window = window }
+  local answer, decode = answers.new(), json.codec(self.settings.json).decode
+  for _, page in ipairs(pages) do
+    local res = { body = page, json = function() return decode(page) end }
+    if not answers.add(verb, answer, res, ctx) then return nil end
+  end
+  return answers.finish(verb, answer, ctx, readers)
+end
+
+-- The cache of a pull: only reads that may be repeated are kept.
+local function cache_of(self, verb, given)
+  if given.cache == false or verb.job or verb.creates then return nil end
+  local reads = verb.method == "GET" or verb.method == "HEAD" or verb.safe
+  return reads and self.settings.cache or nil
+end
+
+local function keeper_of(self, verb, given, readers, source)
+  return {
+    windows = verb.window ~= nil,
+    on_clock = verb.window ~= nil and (verb.window.kind == "instant" or source.local_zone ~= nil),
+    identity = function() return cached.fold(client.identity(self.client)) end,
+    about = function(window)
+      local fields = requests.fields(verb, given, { client = self, given = given, window = window })
+      local request = endpoint.request(verb, fields, given)
+      return { method = request.method, path = request.path, params = request.params,
+        query = request.query, json = request.json, headers = request.headers }
+    end,
+    fetch = function(window, budget, keep)
+      return fetch_window(self, verb, given, readers, window, budget, keep)
+    end,
+    read = function(window, pages)
+      return read_window(self, verb, given, readers, window, pages)
+    end,
+  }
 end
 
 local function value_of(field, given)
@@ -83,13 +127,18 @@ local function rate_of(self, verb, given)
 end
 
 local function source_of(self, verb, given, readers)
-  local source = ranges.windows(self, verb, given)
+  local cache = cache_of(self, verb, given)
+  local lag = given.lag or value_of(verb.lag, given)
+  -- Rows without a time could not be cut to the range.
+  local source = ranges.windows(self, verb, given,
+    cache and readers.time and cached.grid(cache, time.now(), lag) or nil)
+  source.cache = cache
   source.name = verb.title and requests.fill(verb.title, given) or verb.name:gsub("_", " ")
   source.time, source.key, source.identity = readers.time, readers.key, readers.identity
   source.columns = value_of(verb.rows.columns, given)
   source.record, source.points = verb.rows.record, verb.rows.points
   source.records = verb.rows.records
-  source.lag, source.retention = value_of(verb.lag, given), value_of(verb.retention, given)
+  source.lag, source.retention = lag, value_of(verb.retention, given)
   source.rate, source.notes = rate_of(self, verb, given), value_of(verb.notes, given)
   return source
 end
@@ -104,6 +153,9 @@ local function set_fetch(self, verb, given, readers, source)
   if not verb.job then
     source.fetch = function(window, budget)
       return fetch_window(self, verb, given, readers, window, budget)
+    end
+    if source.cache then
+      cached.attach(source, source.cache, keeper_of(self, verb, given, readers, source))
     end
     return
   end

@@ -285,6 +285,7 @@ local function accept(self, index, answer)
   record.warnings, record.absent = answer.warnings or {}, answer.absent
   for _, warning in ipairs(record.warnings) do warning.window, warning.from = index, record.from end
   record.query_id, record.reason = answer.query_id, answer.reason
+  record.age, record.stale = answer.age, answer.stale
   local list, state = answer.rows or {}, answer.state
   self.streamed = type(list) == "function"
   if not self.streamed and #list == 0 then state = warned_empty(record, state) end
