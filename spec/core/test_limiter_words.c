@@ -35,6 +35,11 @@ static int64_t reserve(int64_t now, int64_t *slot) {
                                                                   : -1;
 }
 
+static int64_t reserve_twice(int64_t now, int64_t *slot) {
+  int64_t wait = reserve(now, slot);
+  return wait >= 0 ? wait : reserve(now, slot);
+}
+
 static void test_line(void **state) {
   int64_t slot, due;
   int i;
@@ -97,7 +102,7 @@ static void test_damaged(void **state) {
   for (i = 0; i < sizeof damaged / sizeof damaged[0]; i++) {
     begin(2, 3);
     atomic_store(&words.arrival, damaged[i]);
-    wait = reserve(START, &slot);
+    wait = reserve_twice(START, &slot);
     assert_true(wait >= 0 && wait <= S / 2);
     begin(2, 3);
     atomic_store(&words.pause, damaged[i]);
@@ -107,14 +112,33 @@ static void test_damaged(void **state) {
     begin(2, 3);
     atomic_store(&words.reach, damaged[i]);
     atomic_store(&words.arrival, INT64_MAX);
-    wait = reserve(START, &slot);
+    wait = reserve_twice(START, &slot);
     assert_true(wait >= 0 && wait <= S / 2);
   }
   /* One that jumped back, as after a reboot. */
   begin(2, 3);
   assert_int_equal(reserve(START, &slot), 0);
-  assert_int_equal(reserve(START - 4990 * S, &slot), 0);
+  assert_int_equal(reserve_twice(START - 4990 * S, &slot), 0);
   assert_int_equal(reserve(START - 4990 * S, &slot), S / 2);
+}
+
+/* It read the clock, stood still, and goes on while others moved the line. */
+static void test_stopped(void **state) {
+  struct gn_limiter_pace other;
+  int64_t slot, line;
+  int i;
+  (void)state;
+  begin(2, 3);
+  other = pace;
+  for (i = 0; i < 5; i++) {
+    assert_int_equal(reserve(START + 60 * S + i * S, &slot), 0);
+    line = atomic_load(&words.arrival);
+    pace = other;
+    assert_int_equal(reserve(START, &slot), -1);
+    other = pace;
+    gn_limiter_pace_init(&pace, 2, 3);
+    assert_true(atomic_load(&words.arrival) == line);
+  }
 }
 
 /* A few a day, just after boot: no burst is lost, none invented. */
@@ -146,10 +170,11 @@ static struct crowd crowd;
 
 static void *jostle(void *arg) {
   unsigned n = (unsigned)(size_t)arg;
+  struct gn_limiter_pace own = pace;
   int i;
   for (i = 0; i < STEPS; i++) {
     int64_t now = atomic_fetch_add(&crowd.now, STEP), slot, due;
-    if (!gn_limiter_words_reserve(&words, &pace, now, &slot, &due))
+    if (!gn_limiter_words_reserve(&words, &own, now, &slot, &due))
       continue;
     if ((n * 7919 + (unsigned)i) % 5 == 0)
       gn_limiter_words_release(&words, &pace, slot);
@@ -185,7 +210,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_line), cmocka_unit_test(test_release),
     cmocka_unit_test(test_pause), cmocka_unit_test(test_damaged),
-    cmocka_unit_test(test_slow), cmocka_unit_test(test_threads),
+    cmocka_unit_test(test_stopped), cmocka_unit_test(test_slow),
+    cmocka_unit_test(test_threads),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

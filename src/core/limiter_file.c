@@ -252,8 +252,7 @@ void gn_limiter_file_close(struct gn_limiter_file *f) {
   gn_free(f);
 }
 
-const struct gn_limiter_pace *gn_limiter_file_pace(
-    const struct gn_limiter_file *f) {
+struct gn_limiter_pace *gn_limiter_file_pace(struct gn_limiter_file *f) {
   return &f->pace;
 }
 

@@ -28,7 +28,6 @@ void gn_limiter_file_close(struct gn_limiter_file *f);
  * anew, those of the deleted one or this process's own. */
 struct gn_limiter_words *gn_limiter_file_words(struct gn_limiter_file *f,
                                                int64_t now);
-const struct gn_limiter_pace *gn_limiter_file_pace(
-    const struct gn_limiter_file *f);
+struct gn_limiter_pace *gn_limiter_file_pace(struct gn_limiter_file *f);
 
 #endif

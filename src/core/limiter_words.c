@@ -22,6 +22,7 @@ void gn_limiter_pace_init(struct gn_limiter_pace *p, double rate,
   p->interval = later((int64_t)interval, 1);
   p->slack = (int64_t)less(slack, SLOWEST * GN_WORD_SECOND);
   p->ahead = later(p->interval, GN_WORD_SECOND / 10);
+  p->doubted = 0;
 }
 
 static int64_t reach_of(const struct gn_limiter_pace *p) {
@@ -47,7 +48,7 @@ void gn_limiter_words_carry(struct gn_limiter_words *w,
 
 int64_t gn_limiter_words_paused(struct gn_limiter_words *w, int64_t now) {
   int64_t pause = atomic_load(&w->pause);
-  return pause <= now + GN_WORD_MAX_PAUSE + MARGIN ? pause : 0;
+  return pause <= now + 2 * GN_WORD_MAX_PAUSE ? pause : 0;
 }
 
 /* How far ahead of now the line can be, whoever wrote it. */
@@ -58,14 +59,20 @@ static int64_t reach_of_all(struct gn_limiter_words *w,
 }
 
 bool gn_limiter_words_reserve(struct gn_limiter_words *w,
-                              const struct gn_limiter_pace *p, int64_t now,
+                              struct gn_limiter_pace *p, int64_t now,
                               int64_t *slot, int64_t *due) {
   int64_t arrival = atomic_load(&w->arrival);
   do {
     int64_t pause = gn_limiter_words_paused(w, now);
     int64_t at = arrival;
-    if (at > later(now, pause) + reach_of_all(w, p))
+    if (at > later(now, pause) + reach_of_all(w, p)) {
+      if (at != p->doubted) {
+        p->doubted = at;
+        *due = now + p->ahead;
+        return false;
+      }
       at = now + p->slack;
+    }
     /* What follows a pause leaves at the rate, not as one burst. */
     if (pause > 0)
       at = later(at, pause + p->slack);
@@ -90,7 +97,7 @@ void gn_limiter_words_pause(struct gn_limiter_words *w, int64_t now,
   if (until > most)
     until = most;
   pause = atomic_load(&w->pause);
-  while ((pause < until || pause > most + MARGIN) &&
+  while ((pause < until || pause > most + GN_WORD_MAX_PAUSE) &&
          !atomic_compare_exchange_weak(&w->pause, &pause, until))
     ;
 }

@@ -27,6 +27,7 @@ struct gn_limiter_pace {
   int64_t interval; /* between two requests */
   int64_t slack;    /* how far the arrival may run ahead */
   int64_t ahead;    /* no slot is taken that is due later than this from now */
+  int64_t doubted;  /* an arrival that seemed to be damaged, 0: none */
 };
 
 /* rate: above 0; burst: how many may leave at once. */
@@ -38,9 +39,11 @@ void gn_limiter_words_join(struct gn_limiter_words *w,
 /* Takes the next slot if it is due soon: true, *slot is what may be given back.
  * False: nothing is taken, come again. *due: when the request may leave, as
  * things stand. A word that no user of the file can have written (another
- * boot's, a damaged one) counts as a line that ends now. */
+ * boot's, a damaged one) counts as a line that ends now, once it was seen to
+ * stay: a process that stood still after it had read the clock sees the others'
+ * word far ahead, too. */
 bool gn_limiter_words_reserve(struct gn_limiter_words *w,
-                              const struct gn_limiter_pace *p, int64_t now,
+                              struct gn_limiter_pace *p, int64_t now,
                               int64_t *slot, int64_t *due);
 /* Only the last slot of the line can be given back: a word has no room for a
  * hole. The others are lost, but never more than `ahead` has room for. */

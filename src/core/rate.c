@@ -60,10 +60,12 @@ void gn_rate_enter(struct gn_rate *r) {
   if (r->generation == generation)
     return;
   r->generation = generation;
-  /* Half changed, perhaps. */
-  if (pthread_mutex_trylock(&r->lock) != 0)
+  if (pthread_mutex_trylock(&r->lock) == 0) {
+    pthread_mutex_unlock(&r->lock);
+  } else { /* half changed, perhaps */
     gn_limiter_forget(&r->memory);
-  r->lock = fresh;
+    r->lock = fresh;
+  }
   /* Those who waited do so in the other process. */
   r->served = r->issued;
 }
@@ -99,7 +101,7 @@ static double queue(struct gn_rate *r, struct gn_rate_place *place,
 
 static double reserve_in_file(struct gn_rate *r, double now,
                               struct gn_rate_place *place) {
-  const struct gn_limiter_pace *pace = gn_limiter_file_pace(r->file);
+  struct gn_limiter_pace *pace = gn_limiter_file_pace(r->file);
   struct gn_limiter_words *words = gn_limiter_file_words(r->file,
                                                          word_of(now));
   int64_t at = word_of(now), slot, due;
