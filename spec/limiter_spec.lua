@@ -195,6 +195,16 @@ describe("garner.limiter", function()
       assert.is_nil(limiter:wait(0.2))
     end)
 
+    it("makes a file of the mode that was asked for, and finds it again", function()
+      local limiter = garner.limiter { rate = 2, burst = 3, shared = file, mode = "0660" }
+      assert.equal("rw-rw----", lfs.attributes(file, "permissions"))
+      for _ = 1, 3 do assert.is_true(assert(limiter:wait()) < 0.3) end
+      os.remove(file)
+      assert.is_nil(limiter:wait(0.2))
+      assert.equal("rw-rw----", lfs.attributes(file, "permissions"))
+      assert.is_nil(garner.limiter { rate = 2, burst = 3, shared = file }:wait(0.2))
+    end)
+
     it("says where processes do not agree, and goes on", function()
       local limiter = garner.limiter { rate = 100, burst = 10, shared = file }
       local code, output = clients.run(([[

@@ -96,6 +96,22 @@ describe("a pull through a cache", function()
     assert.are.same({ "19 10:00:00-11:00:00", "19 11:00:00-11:30:00" }, ranges(5))
   end)
 
+  it("looks twice, past the cache, where rows must have settled", function()
+    local bv = client(garner.cache())
+    local function settled()
+      local given = pull(bv, "2026-11-19T09:00:00Z", "2026-11-19T10:29:00Z", {
+        on_not_ready = "wait", settle_after = "10m", wait_first = 0.01 })
+      assert.is_truthy(tostring(given:plan()):find("what the cache has is not asked for", 1, true))
+      assert(given:collect())
+      return given:coverage()
+    end
+    assert.equal("fetched", settled()[2].state)
+    assert.are.same({ "19 09:00:00-10:00:00", "19 10:00:00-10:29:00", "19 10:00:00-10:29:00" },
+      ranges())
+    assert.equal(2, settled()[2].requests)
+    assert.equal(5, #asked)
+  end)
+
   it("tells of a tail that lacks a few seconds, and of ages", function()
     local cache = garner.cache()
     local bv = client(cache)

@@ -85,6 +85,8 @@ local function read_window(self, verb, given, readers, window, pages)
   return answers.finish(verb, answer, ctx, readers)
 end
 
+local CACHED = "what the cache has is not asked for; windows are those of its grid"
+
 -- The cache of a pull: only reads that may be repeated are kept.
 local function cache_of(self, verb, given)
   if given.cache == false or verb.job or verb.creates then return nil end
@@ -140,6 +142,11 @@ local function source_of(self, verb, given, readers)
   source.records = verb.rows.records
   source.lag, source.retention = lag, value_of(verb.retention, given)
   source.rate, source.notes = rate_of(self, verb, given), value_of(verb.notes, given)
+  if cache then
+    local notes = { CACHED }
+    for index, note in ipairs(source.notes or {}) do notes[index + 1] = note end
+    source.notes = notes
+  end
   return source
 end
 
