@@ -59,6 +59,29 @@ local api = garner.client { base_url = url, auth = garner.auth.bearer "sim-token
 print(garner.check(api:get "/_http/status/200").status, select(2, api:get "/nowhere").kind)
 ]]
 
+-- How many allocations of each phase fail, in each way; 0: all of them, for hours.
+local points = os.getenv "GARNER_ALLOCATIONS" or "2"
+
+describe("an allocator that fails", function()
+  for _, engine in ipairs { "inline", "threaded" } do
+    it("gives an error of memory and a state that goes on or closes, " .. engine, function()
+      local program, why = embed.program "allocations"
+      if not program then
+        pending(why)
+      end
+      local folder = os.tmpname()
+      os.remove(folder)
+      local line = "mkdir %s && GARNER_FOLDER=%s GARNER_ENGINE=%s GARNER_SIM_URL=%s %s %s %s 2>&1"
+      local status, out = embed.run(line:format(folder, folder, engine, sim.url, program,
+        "spec/embed/allocations.lua", points))
+      os.execute("rm -rf " .. folder)
+      local tries, ended, bad = out:match "(%d+) tries, (%d+) ended with an error, (%d+) not ok\n$"
+      assert.same({ 0, "0" }, { status, bad }, out)
+      assert.is_true(tonumber(tries) > 40 and tonumber(ended) > 40, out)
+    end)
+  end
+end)
+
 describe("the C host", function()
   for _, target in ipairs { "embed-host", "embed-host-module" } do
     it(target .. " runs a script as a plain Lua does", function()

@@ -1,5 +1,6 @@
 local clients = require "spec.support.clients"
 local compat = require "garner.compat"
+local core = require "garner.core"
 local garner = require "garner"
 local simulator = require "spec.support.simulator"
 
@@ -335,5 +336,24 @@ describe("client:pages", function()
       assert.is_false(results[1].ok)
       assert.truthy(results[1].err:find("use each", 1, true))
     end
+  end)
+
+  it("is collected with a coroutine that was abandoned while it waited", function()
+    garner.use { wait = coroutine.yield, sleep = coroutine.yield, now = core.now,
+      yieldable = function() return compat.running() ~= nil end }
+    local gone = setmetatable({}, { __mode = "v" })
+    do
+      local client = garner.client { base_url = scope.url }
+      gone.co = coroutine.create(function()
+        return client:pages("/_http/delay/5000", { items = "things", next = TOKEN }):collect()
+      end)
+      assert(coroutine.resume(gone.co))
+      assert.equal("suspended", coroutine.status(gone.co))
+    end
+    for _ = 1, 5 do collectgarbage() end
+    garner.use "block"
+    assert.is_nil(gone.co)
+    api:close()
+    assert.equal(0, core.running())
   end)
 end)

@@ -58,6 +58,13 @@ function M.env_hint(name)
   return ""
 end
 
+local NONE = {}
+
+-- Where memory is too short to know the secrets, nothing is shown.
+local function hide_all()
+  return "***"
+end
+
 local function read_env(name)
   local text = os.getenv(name)
   if not text or text == "" then
@@ -73,9 +80,7 @@ end
 local function call(fn)
   local ok, token, why = compat.guard(fn)
   if not ok then
-    if errors.is_interrupt(token) then
-      error(token, 0)
-    end
+    errors.pass(token)
     return nil, "the token function failed: " .. tostring(token), token
   end
   local bad = why_bad(token)
@@ -278,7 +283,8 @@ end
 ---@return garner.Session
 function M.session(auth, what)
   local self = setmetatable({}, Session)
-  local state = { secrets = {}, extra = {}, generation = 0, loaded = true }
+  local state = { secrets = {}, extra = {}, generation = 0, loaded = true, core = false,
+    fetched = NONE, blind = false }
   hidden[self] = state
   if auth then
     local given = hidden[auth]
@@ -344,16 +350,12 @@ function Session:attach(core_client)
   hidden[self].core = hidden[self].oauth and core_client
 end
 
---- Keeps what has to be hidden; the core's client is about to be closed.
+--- Keeps what has to be hidden; the core's client is about to be closed. Raises nothing.
 function Session:detach()
   local state = hidden[self]
-  local known, fetched
   if state.core then
-    known, fetched = pcall(state.core.secrets, state.core)
-  end
-  state.core = nil
-  for _, secret in ipairs(known and fetched or {}) do
-    self:hide(secret)
+    local known, fetched = pcall(state.core.secrets, state.core)
+    state.core, state.fetched, state.blind = false, known and fetched or NONE, not known
   end
 end
 
@@ -375,11 +377,14 @@ end
 function Session:secrets()
   local state = hidden[self]
   local list = {}
-  local known, fetched = false, nil
+  local known, fetched = not state.blind, state.fetched
   if state.core then
     known, fetched = pcall(state.core.secrets, state.core) -- raises where memory ends
   end
-  for _, group in ipairs { state.secrets, state.extra, known and fetched or {} } do
+  if not known then
+    return { hide_all }
+  end
+  for _, group in ipairs { state.secrets, state.extra, fetched } do
     for _, text in ipairs(group) do
       list[#list + 1] = text
     end

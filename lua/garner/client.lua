@@ -157,11 +157,10 @@ local function state_of(self, what)
 end
 
 -- Lets go of what a client holds, once: for `close` and for the collector, so it
--- must not reach the client itself.
+-- must not reach the client itself. Whoever made it counts the client in.
 local function closer(core_client, operations, session, write)
   local closed = false
-  engine.acquire()
-  return function()
+  local function close()
     if closed then
       return
     end
@@ -172,11 +171,12 @@ local function closer(core_client, operations, session, write)
     local ok, why = pcall(session.settle, session, write) -- a new refresh token is not lost
     session:detach()
     core_client:close()
-    engine.release()
+    engine.release(close)
     if not ok then
       error(why, 0)
     end
-  end, function()
+  end
+  return close, function()
     return closed
   end
 end
@@ -234,6 +234,7 @@ function M.new(opts, vendor)
   local write, shown = log.new(opts.log, secrets)
   local ok, made = pcall(core.client_new, core_options(opts, session, headers, shown))
   if not ok then
+    errors.pass(made)
     errors.misuse(what .. ": " .. errors.redact(tostring(made), session:secrets()))
   end
   session:attach(made)
@@ -248,11 +249,12 @@ function M.new(opts, vendor)
     core = made, base_url = opts.base_url, headers = headers, session = session, secrets = secrets,
     operations = operations, close = close, closed = closed, name = vendor.name,
     plain = {}, plain_count = 0, scope = vendor.scope, codec = opts.json, log = write,
-    shown = shown,
-    guard = compat.finalizer(close), core_origin = made:origin(),
+    shown = shown, guard = false, core_origin = made:origin(),
     scoped = session:wants_scope(), settle = session:wants_scope() and settle or nil,
   }
   hidden[self] = state
+  state.guard = compat.finalizer(close)
+  engine.acquire(close) -- by now it is counted out again, whatever happens
   local given = session:core_options() or {}
   traffic.attach(state, opts, { scheme = given.scheme, header = given.header,
     headers = request.headers(headers, what), ca_file = opts.ca_file,

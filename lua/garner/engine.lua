@@ -12,7 +12,9 @@ local M = {}
 
 local engine -- closed also in a process that was forked from the one that made it
 local spare -- a waiter whose only operation has ended: the next one takes it
-local clients = 0 -- open clients
+-- The open clients. Weak, as memory may end where the finalizer of one is called: then nobody
+-- counts it out.
+local clients = setmetatable({}, { __mode = "k" })
 local wanted -- garner.engine's choice: threaded or not
 
 local blocking -- garner.driver.block, which needs this module
@@ -87,24 +89,32 @@ function M.borrow()
   local had = alive()
   local e = M.get()
   return e, function()
-    if not had and clients == 0 then
+    if not had and next(clients) == nil then
       M.close()
     end
   end
 end
 
 --- Counts a client in.
-function M.acquire()
-  clients = clients + 1
+---@param client any what it is counted out by
+function M.acquire(client)
+  clients[client] = true
 end
 
 --- Counts a client out; the last one ends the engine.
-function M.release()
-  clients = clients - 1
-  if clients == 0 then
+---@param client any
+function M.release(client)
+  clients[client] = nil
+  if next(clients) == nil then
     M.close()
   end
 end
+
+-- Who waits for which operation: "main", a coroutine; and as which task. Weak both ways: what
+-- an abandoned coroutine has on its stack is often what leads to the operation, and 5.1 and
+-- LuaJIT do not collect such circles.
+local busy = setmetatable({}, { __mode = "kv" })
+local sleeping = setmetatable({}, { __mode = "kv" })
 
 -- Waiters --------------------------------------------------------------------
 
@@ -131,8 +141,9 @@ function M.deliver(waiter, id, event, value, dropped)
     op.lost = dropped and (op.lost or 0) + dropped or op.lost
     op.last = op.last + 1
     op.events[op.last], op.values[op.last] = event, value
-    if op.task then
-      op.task.scheduler:wake(op.task)
+    local task = sleeping[op]
+    if task then
+      task.scheduler:wake(task)
     end
   end
 end
@@ -232,7 +243,7 @@ end
 local function settle(op)
   local ok, why = compat.guard(op.settle)
   if not ok then
-    op.busy = nil
+    busy[op] = nil
     error(why, 0)
   end
 end
@@ -242,7 +253,7 @@ end
 local function handle(op, handler, value)
   local ok, why = compat.guard(handler, value, op.engine)
   if not ok then
-    op.busy = nil
+    busy[op] = nil
     op:cancel()
     error(why, 0)
   end
@@ -262,10 +273,10 @@ end
 function Operation:next()
   local co = compat.running()
   local me = co or "main"
-  if self.busy and self.busy ~= me then
+  if busy[self] and busy[self] ~= me then
     errors.misuse("garner: two coroutines wait for the same walk or request")
   end
-  self.busy = me
+  busy[self] = me
   while not self.finished do
     local task = co and driver.task()
     if not task and self.first > self.last then
@@ -282,15 +293,15 @@ function Operation:next()
     if handler then
       handle(self, handler, value)
     elseif event then
-      self.busy = nil
+      busy[self] = nil
       return event, value
     elseif task then
-      self.task = task
+      sleeping[self] = task
       coroutine.yield(driver.WAIT, self)
-      self.task = nil
+      sleeping[self] = nil
     end
   end
-  self.busy = nil
+  busy[self] = nil
   if self.cancelled then
     return "done", false
   end
@@ -361,9 +372,7 @@ function M.exchange(client, request, handlers)
   local ok, id, result, status = pcall(e.exchange, e, waiter.mailbox, client, request,
     FIRST_SLICE)
   if not ok then
-    if errors.is_interrupt(id) then
-      error(id, 0)
-    end
+    errors.pass(id)
     errors.misuse("garner: " .. tostring(id))
   elseif not id then
     return nil, nil, nil, errors.from_raw(result)
@@ -393,11 +402,19 @@ function M.start(verb, client, request, rules, handlers)
   local waiter = task and M.waiter_of(task.scheduler) or own_waiter(e)
   local ok, id, raw = pcall(e[verb], e, waiter.mailbox, client, request, rules)
   if not ok then
+    errors.pass(id)
     errors.misuse("garner: " .. tostring(id))
   elseif not id then
     return nil, errors.from_raw(raw)
+  elseif not task then
+    return new_operation(e, waiter, id, handlers)
   end
-  return new_operation(e, waiter, id, handlers, task)
+  local made, op = pcall(new_operation, e, waiter, id, handlers, task)
+  if not made then -- the mailbox, which others use, stays: it would run on, and nobody know it
+    e:cancel(id)
+    error(op, 0)
+  end
+  return op
 end
 
 --- What the value false of a "done" event means, as a plain record.

@@ -85,6 +85,15 @@ function M.is_interrupt(value)
   return type(value) == "string" and value:find("interrupted!$") ~= nil
 end
 
+--- Raises again what must not be taken for anything else: Ctrl-C, and what Lua raises where
+--- memory runs out.
+---@param raised any
+function M.pass(raised)
+  if M.is_interrupt(raised) or type(raised) == "string" and raised:find "not enough memory$" then
+    error(raised, 0)
+  end
+end
+
 -- Secrets --------------------------------------------------------------------
 
 local function plain_pattern(text)

@@ -123,6 +123,7 @@ end
 function codecs.cjson()
   local found, cjson = pcall(require, "cjson")
   if not found then
+    errors.pass(cjson)
     errors.misuse('json = "cjson" needs lua-cjson, which cannot be loaded: ' .. tostring(cjson))
   end
   local function guarded(fn)
@@ -131,6 +132,7 @@ function codecs.cjson()
       if ok then
         return result
       end
+      errors.pass(result)
       return nil, tostring(result)
     end
   end

@@ -284,6 +284,7 @@ function Walk:checkpoint()
   end
   local ok, text = pcall(require("garner.checkpoint").encode, "pages", fields, w.state.secrets())
   if not ok then
+    errors.pass(text)
     return nil, refusal(w, tostring(text))
   end
   return text

@@ -48,6 +48,7 @@ local clock, system
 local function default_clock()
   if not system then
     local found, core = pcall(require, "garner.core")
+    if not found then require("garner.errors").pass(core) end
     system = found and type(core) == "table" and core.time or os.time
   end
   return system()

@@ -280,7 +280,9 @@ function M.split(spec)
   if p then
     local first = window(p, 1)
     -- A start moved back across the first of all years cannot be written.
-    if not pcall(time.format, first.send_from, range.zone) then
+    local fine, why = pcall(time.format, first.send_from, range.zone)
+    if not fine then
+      require("garner.errors").pass(why)
       p, problem = nil, "the range is outside the years 0000 to 9999"
     end
   end

@@ -1,7 +1,9 @@
--- Owns: the programs in C that specs run: finds them in the build tree that garner.core is
--- loaded from, and has what is missing built there. Must not: build into any other folder.
+-- Owns: the programs in C that specs run: has them built in the tree that garner.core is
+-- loaded from, where that is not done. Must not: build into any other folder.
 
 local M = {}
+
+local built = {} -- targets
 
 local function quote(text)
   return "'" .. text:gsub("'", "'\\''") .. "'"
@@ -37,8 +39,9 @@ function M.program(target)
     return nil, "garner.core is not loaded from a build tree"
   end
   local path = folder .. (target:find "^embed" and "/examples/embed/" or "/spec/embed/") .. target
-  if not exists(path) then
+  if not built[target] then
     os.execute(BUILD:format(quote(folder), target))
+    built[target] = true
   end
   if exists(path) then
     return path

@@ -234,7 +234,7 @@ static int client_new(lua_State *L) {
   struct gn_error err;
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
-  luaL_checkstack(L, 20, "options");
+  gn_lua_reserve(L, 20);
   memset(&o, 0, sizeof o);
   p = gn_lua_object(L, sizeof *p, GN_LUA_CLIENT);
   o.base_url = gn_lua_text(L, 1, "base_url", NULL);

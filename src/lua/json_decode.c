@@ -6,6 +6,7 @@
 #include "json.h"
 
 #include "../core/json.h"
+#include "util.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -56,10 +57,18 @@ struct builder {
 enum { SCRATCH = 1, FRAMES, KEYS, FIRST_VALUE = KEYS + KEY_CACHE };
 
 void gn_lua_json_push_array_metatable(lua_State *L) {
-  if (luaL_newmetatable(L, ARRAY_METATABLE)) {
-    lua_pushliteral(L, "array");
-    lua_setfield(L, -2, "__jsontype");
-  }
+  luaL_getmetatable(L, ARRAY_METATABLE);
+  if (!lua_isnil(L, -1))
+    return;
+  /* Whole before it is known: memory may run out on the way. */
+  lua_pop(L, 1);
+  lua_createtable(L, 0, 2);
+  lua_pushliteral(L, ARRAY_METATABLE);
+  lua_setfield(L, -2, "__name");
+  lua_pushliteral(L, "array");
+  lua_setfield(L, -2, "__jsontype");
+  lua_pushvalue(L, -1);
+  lua_setfield(L, LUA_REGISTRYINDEX, ARRAY_METATABLE);
 }
 
 /* Moves the children of a container, at slots from..to, into its table. */
@@ -123,7 +132,7 @@ static void make_room(struct builder *b) {
   }
   if (b->r.depth > 0)
     flush(b);
-  luaL_checkstack(b->L, EVENT_SLOTS, "JSON value");
+  gn_lua_reserve(b->L, EVENT_SLOTS);
   if (b->room < b->top + EVENT_SLOTS)
     b->room = b->top + EVENT_SLOTS;
 }
@@ -282,7 +291,7 @@ int gn_lua_json_push(lua_State *L, const char *text, size_t len,
   gn_json_reader_init(&b.r, text, len, depth);
   b.L = L;
   b.base = lua_gettop(L);
-  luaL_checkstack(L, FIRST_VALUE + CHUNK, "JSON value");
+  gn_lua_reserve(L, FIRST_VALUE + CHUNK);
   lua_settop(L, b.base + FIRST_VALUE - 1);
   b.top = b.base + FIRST_VALUE - 1;
   b.room = b.top + CHUNK;

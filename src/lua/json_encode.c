@@ -5,6 +5,7 @@
 #include "json.h"
 
 #include "../core/json.h"
+#include "util.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -308,7 +309,7 @@ static int encode_table(struct encoder *e, const struct level *above) {
   level.depth = above ? above->depth + 1 : 0;
   if (level.depth >= e->depth)
     return refuse_depth(e, above);
-  luaL_checkstack(L, LEVEL_SLOTS, "JSON value");
+  gn_lua_reserve(L, LEVEL_SLOTS);
   if (lua_getmetatable(L, -1)) {
     gn_lua_json_push_array_metatable(L);
     is_array = lua_rawequal(L, -1, -2);

@@ -17,7 +17,7 @@ int gn_lua_mailbox_new(lua_State *L) {
   struct gn_mailbox **m = gn_lua_object(L, sizeof *m, GN_LUA_MAILBOX);
   *m = gn_mailbox_new(e);
   if (!*m)
-    return luaL_error(L, "out of memory");
+    return gn_lua_no_memory(L);
   return 1;
 }
 
@@ -55,7 +55,7 @@ static int mailbox_take(lua_State *L) {
     lua_pushnil(L);
     return 1;
   }
-  luaL_checkstack(L, 8, "event");
+  gn_lua_reserve(L, 8);
   lua_pushnumber(L, (lua_Number)copy.id);
   lua_pushstring(L, event_names[copy.type]);
   if (copy.type == GN_EVENT_PROGRESS)

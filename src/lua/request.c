@@ -17,6 +17,8 @@ static int request_gc(lua_State *L) {
 }
 
 static void refuse(lua_State *L, const struct gn_error *err) {
+  if (err->kind == GN_MEMORY)
+    gn_lua_no_memory(L);
   luaL_error(L, "%s", err->message);
 }
 

@@ -87,7 +87,7 @@ static void push_response(lua_State *L, const struct gn_traffic *t) {
 }
 
 void gn_lua_push_traffic(lua_State *L, const struct gn_traffic *t) {
-  luaL_checkstack(L, 8, "traffic");
+  gn_lua_reserve(L, 8);
   lua_createtable(L, 0, 16);
   set_text(L, "method", t->method);
   lua_pushinteger(L, (lua_Integer)t->attempt);
@@ -113,7 +113,7 @@ void gn_lua_push_traffic(lua_State *L, const struct gn_traffic *t) {
 
 void gn_lua_push_request(lua_State *L, const struct gn_request *r,
                          bool server_url) {
-  luaL_checkstack(L, 8, "request");
+  gn_lua_reserve(L, 8);
   lua_createtable(L, 0, 8);
   set_text(L, "method", r->method);
   push_shown_url(L, r->url, server_url);
@@ -180,7 +180,7 @@ int gn_lua_engine_supply(lua_State *L) {
   read_answer(L, &a);
   s = gn_supply_new(serial > 0 ? (uint64_t)serial : 0);
   if (!s)
-    return luaL_error(L, "out of memory");
+    return gn_lua_no_memory(L);
   s->error = a.error;
   s->curl_code = a.curl_code;
   s->status = a.status;
@@ -190,7 +190,7 @@ int gn_lua_engine_supply(lua_State *L) {
       (a.body_len &&
        gn_buf_append(&s->body, a.body, a.body_len) != GN_BUF_OK)) {
     gn_supply_free(s);
-    return luaL_error(L, "out of memory");
+    return gn_lua_no_memory(L);
   }
   gn_engine_supply(e, s);
   return 0;

@@ -27,6 +27,8 @@ static char **new_box(lua_State *L) {
 
 static int push_text(lua_State *L, int rc, char **box,
                      const struct gn_error *err) {
+  if (rc != 0 && err->kind == GN_MEMORY)
+    return gn_lua_no_memory(L);
   if (rc != 0) {
     lua_pushnil(L);
     lua_pushstring(L, err->message);
@@ -148,7 +150,7 @@ static int build(lua_State *L, builder *how, const char *base) {
   if (strlen(path) != lua_rawlen(L, 2))
     return luaL_error(L, "the path holds a NUL");
   lua_settop(L, 4);
-  luaL_checkstack(L, 20, "url");
+  gn_lua_reserve(L, 20);
   params = read_pairs(L, 3, false, &nparams);
   query = read_pairs(L, 4, true, &nquery);
   if (query)

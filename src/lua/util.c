@@ -11,6 +11,19 @@ void *gn_lua_object(lua_State *L, size_t size, const char *type) {
   return p;
 }
 
+int gn_lua_no_memory(lua_State *L) {
+  lua_pushliteral(L, "not enough memory");
+  return lua_error(L);
+}
+
+void gn_lua_reserve(lua_State *L, int n) {
+  if (lua_checkstack(L, n))
+    return;
+  if (lua_gettop(L) + n < GN_LUA_STACK_SLOTS)
+    gn_lua_no_memory(L);
+  luaL_error(L, "stack overflow");
+}
+
 void gn_lua_type(lua_State *L, const char *type, const luaL_Reg *methods,
                  const luaL_Reg *meta) {
   luaL_newmetatable(L, type);
@@ -130,5 +143,7 @@ int gn_lua_fail(lua_State *L, const struct gn_error *err) {
 int gn_lua_refuse(lua_State *L, const struct gn_error *err) {
   if (err->kind == GN_INVALID)
     return luaL_error(L, "%s", err->message);
+  if (err->kind == GN_MEMORY)
+    return gn_lua_no_memory(L);
   return gn_lua_fail(L, err);
 }

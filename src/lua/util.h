@@ -35,6 +35,13 @@ void *gn_lua_object(lua_State *L, size_t size, const char *type);
 void gn_lua_type(lua_State *L, const char *type, const luaL_Reg *methods,
                  const luaL_Reg *meta);
 
+/* Raises what Lua itself raises: text and all, so that callers need to know one
+ * error only. For memory of the core's too. */
+int gn_lua_no_memory(lua_State *L);
+/* Room for n more values: where Lua allows them and yet there is none, memory
+ * has run out. */
+void gn_lua_reserve(lua_State *L, int n);
+
 /* Fields of the table at an absolute index. Wrong types raise; an absent field
  * gives the fallback. Text stays anchored as long as the table keeps it. */
 const char *gn_lua_text(lua_State *L, int table, const char *name,
@@ -57,7 +64,7 @@ void gn_lua_push_size(lua_State *L, uint64_t size);
 void gn_lua_push_error(lua_State *L, const struct gn_error *err);
 /* nil and that table. */
 int gn_lua_fail(lua_State *L, const struct gn_error *err);
-/* Misuse raises, running out of memory does not: nil, table. */
+/* Misuse raises, as lack of memory does; the rest is nil, table. */
 int gn_lua_refuse(lua_State *L, const struct gn_error *err);
 
 /* result.c: pushes the result's object, or nil for NULL; takes the result. */

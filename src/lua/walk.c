@@ -25,7 +25,7 @@ static void copy(lua_State *L, int table, const char *name, char **out) {
     return;
   *out = gn_strdup(text);
   if (!*out)
-    luaL_error(L, "out of memory");
+    gn_lua_no_memory(L);
 }
 
 static void need(lua_State *L, const char *text, const char *name) {
@@ -77,7 +77,7 @@ struct gn_lua_rules *gn_lua_walk_rules(lua_State *L, int arg) {
   box = gn_lua_object(L, sizeof *box, GN_LUA_RULES);
   r = box->pager = gn_pager_rules_new();
   if (!r)
-    luaL_error(L, "out of memory");
+    gn_lua_no_memory(L);
   read_places(L, arg, r);
   copy(L, arg, "items", &r->items);
   copy(L, arg, "more", &r->more);
@@ -136,7 +136,7 @@ static void read_states(lua_State *L, struct gn_poller_rules *r) {
       luaL_error(L, "rule 'states': a map from statuses to states expected");
     r->states[i].status = gn_strdup(status);
     if (!r->states[i].status)
-      luaL_error(L, "out of memory");
+      gn_lua_no_memory(L);
     snprintf(r->states[i].state, sizeof r->states[i].state, "%s", state);
     i++;
     lua_pop(L, 2);
@@ -174,7 +174,7 @@ struct gn_lua_rules *gn_lua_poll_rules(lua_State *L, int arg) {
   struct gn_lua_rules *box;
   size_t items, states;
   luaL_checktype(L, arg, LUA_TTABLE);
-  luaL_checkstack(L, 10, "rules");
+  gn_lua_reserve(L, 10);
   box = gn_lua_object(L, sizeof *box, GN_LUA_RULES);
   if (!gn_lua_table(L, arg, "ids") || !gn_lua_table(L, arg, "states"))
     luaL_error(L, "rules 'ids' and 'states' expected");
@@ -184,7 +184,7 @@ struct gn_lua_rules *gn_lua_poll_rules(lua_State *L, int arg) {
     luaL_error(L, "rule 'ids' is empty");
   box->poller = gn_poller_rules_new(items, states);
   if (!box->poller)
-    luaL_error(L, "out of memory");
+    gn_lua_no_memory(L);
   read_states(L, box->poller);
   lua_pop(L, 1);
   read_poll_rules(L, arg, box->poller);
