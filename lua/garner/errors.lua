@@ -89,7 +89,8 @@ end
 --- memory runs out.
 ---@param raised any
 function M.pass(raised)
-  if M.is_interrupt(raised) or type(raised) == "string" and raised:find "not enough memory$" then
+  if M.is_interrupt(raised) or type(raised) == "string"
+    and (raised:find "not enough memory$" or raised:find "not enough memory for ") then
     error(raised, 0)
   end
 end

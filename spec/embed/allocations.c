@@ -1,7 +1,8 @@
 /* Owns: running garner in Lua states whose allocator fails: at the n-th
- * allocation, at all from the n-th on, or beyond a number of bytes. Whatever n,
- * a phase of the script either works or ends with an error of memory, the state
- * closes, all of it is given back, and nothing is left open.
+ * allocation, at all from the n-th on, beyond a number of bytes; the same for
+ * the memory that garner's core takes. Whatever n, a phase of the script works
+ * or ends with an error of memory, the state goes on or closes, all of it is
+ * given back, and nothing is left open.
  * Must not: know what the phases do.
  *
  *   allocations SCRIPT POINTS [PHASE]
@@ -16,7 +17,9 @@
 #include <lualib.h>
 
 #include <dirent.h>
+#include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,11 +38,15 @@ enum way {
   FRESH,   /* the same in a state of its own */
   SHORT,   /* all fail from the n-th on, until the phase is over */
   CLOSING, /* all fail from the n-th on, also while the state is closed */
+  CORE_ONCE,  /* the n-th of the core's own fails */
+  CORE_SHORT, /* all of them from the n-th on, until the phase is over */
   WAYS
 };
 
 static const char *const way_names[] = {"once", "once, fresh", "from then on",
-                                        "until the state is closed"};
+                                        "until the state is closed",
+                                        "the core's, once",
+                                        "the core's, from then on"};
 
 struct faults {
   size_t used;      /* bytes now */
@@ -58,15 +65,61 @@ struct trial {
   int script;            /* where the list of phases is */
   int phases;            /* how many */
   bool luajit;           /* which Lua it is */
-  char what[160];        /* what is being tried, for messages */
 };
 
+/* The core's allocator: the linker leads its calls here. */
+static struct {
+  atomic_long count;     /* allocations since it was armed */
+  atomic_long fail_at;   /* which of them fails, NEVER: none */
+  atomic_bool persistent; /* and all after it */
+  atomic_bool failed;    /* one did */
+} core;
+
+static long taken_by_core; /* allocations in the phase before */
 static const char *script_path;
+static char now[160]; /* what is being tried */
 static long bad; /* things that are not as they must be */
 static long tries;
 static long ended; /* phases that ended with an error */
 
-/* The allocator ------------------------------------------------------------ */
+/* The allocators ----------------------------------------------------------- */
+
+/* Names that the linker's --wrap gives. */
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *block, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *block, size_t size);
+
+static bool core_fails(void) {
+  long n = atomic_fetch_add(&core.count, 1), at = atomic_load(&core.fail_at);
+  bool fails = at != NEVER && n >= at &&
+               (n == at || atomic_load(&core.persistent));
+  if (fails)
+    atomic_store(&core.failed, true);
+  return fails;
+}
+
+void *__wrap_malloc(size_t size) {
+  return core_fails() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t n, size_t size) {
+  return core_fails() ? NULL : __real_calloc(n, size);
+}
+
+void *__wrap_realloc(void *block, size_t size) {
+  return core_fails() ? NULL : __real_realloc(block, size);
+}
+
+static void arm_core(long fail_at, bool persistent) {
+  atomic_store(&core.fail_at, NEVER);
+  atomic_store(&core.count, 0);
+  atomic_store(&core.failed, false);
+  atomic_store(&core.persistent, persistent);
+  atomic_store(&core.fail_at, fail_at);
+}
 
 /* From 5.2 on Lua collects its garbage and asks a second time. */
 static bool must_fail(struct faults *f, size_t more) {
@@ -95,7 +148,7 @@ static void *allocate(void *ud, void *block, size_t old, size_t size) {
     f->used -= old;
     return NULL;
   }
-  p = realloc(block, size);
+  p = __real_realloc(block, size);
   if (p) {
     f->used = f->used - old + size;
     f->most = f->used > f->most ? f->used : f->most;
@@ -113,10 +166,10 @@ static void arm(struct faults *f, long fail_at, bool persistent) {
 
 /* The state ---------------------------------------------------------------- */
 
-static void complain(struct trial *t, const char *format, ...) {
+static void complain(const char *format, ...) {
   va_list args;
   bad++;
-  printf("NOT OK: %s: ", t->what);
+  printf("NOT OK: %s: ", now);
   va_start(args, format);
   vprintf(format, args);
   va_end(args);
@@ -168,7 +221,8 @@ static int load_script(lua_State *L) {
 static void begin(struct trial *t) {
   memset(t, 0, sizeof *t);
   arm(&t->faults, NEVER, false);
-  snprintf(t->what, sizeof t->what, "a state without faults");
+  arm_core(NEVER, false);
+  snprintf(now, sizeof now, "a state without faults");
   t->L = lua_newstate(allocate, &t->faults);
   if (!t->L || protect(t->L, load_script, t) != 0) {
     printf("NOT OK: no state: %s\n",
@@ -189,46 +243,52 @@ static int count_entries(const char *path) {
 
 static void end(struct trial *t) {
   static int descriptors;
-  int now;
+  int open;
   lua_close(t->L);
   if (t->faults.used > (t->luajit ? LOST_BY_LUAJIT : 0))
-    complain(t, "%zu bytes were not given back", t->faults.used);
-  now = count_entries("/proc/self/fd");
-  if (descriptors && now > descriptors)
-    complain(t, "%d descriptors are open, %d before", now, descriptors);
-  descriptors = now;
+    complain("%zu bytes were not given back", t->faults.used);
+  open = count_entries("/proc/self/fd");
+  if (descriptors && open > descriptors)
+    complain("%d descriptors are open, %d before", open, descriptors);
+  descriptors = open;
   if (count_entries("/proc/self/task") > 3)
-    complain(t, "a thread is left");
+    complain("a thread is left");
 }
 
 /* Phases ------------------------------------------------------------------- */
 
-/* Lua's own text, which coroutine.wrap puts a place before; or what 5.4 says
- * where the buffer of one of its own functions cannot grow. */
+/* Lua's own text, which coroutine.wrap puts a place before; or what 5.3 and 5.4
+ * say where the buffer of one of their functions cannot grow. */
 static bool is_memory_text(const char *text) {
   static const char own[] = "not enough memory";
+  static const char buffer[] = "not enough memory for buffer allocation";
   static const char odd[] =
     "variable '(C temporary)' got a non-closable value";
   const char *found = strstr(text, own);
   if (!found)
     return strcmp(text, odd) == 0;
-  return strcmp(found, own) == 0 &&
+  return (strcmp(found, own) == 0 || strcmp(found, buffer) == 0) &&
     (found == text || (found > text + 3 && found[-3] >= '0' &&
                        found[-3] <= '9'));
 }
 
-/* Lua's own error, or one of garner's: never anything else. */
+/* Lua's own error, or one of garner's: never anything else. A create that was
+ * sent before memory ended is in doubt, and says why. */
 static bool is_memory(lua_State *L, int i) {
-  const char *text;
+  const char *kind, *text;
   bool yes;
   if (lua_isstring(L, i))
     return is_memory_text(lua_tostring(L, i));
   if (!lua_istable(L, i))
     return false;
   lua_getfield(L, i, "kind");
+  lua_getfield(L, i, "message");
+  kind = lua_tostring(L, -2);
   text = lua_tostring(L, -1);
-  yes = text && strcmp(text, "memory") == 0;
-  lua_pop(L, 1);
+  yes = kind && text &&
+        (strcmp(kind, "memory") == 0 ||
+         (strcmp(kind, "in_doubt") == 0 && strstr(text, "out of memory")));
+  lua_pop(L, 2);
   return yes;
 }
 
@@ -246,7 +306,7 @@ static const char *show(lua_State *L, int i) {
 static bool run_phase(struct trial *t, int i, bool lasting) {
   lua_State *L = t->L;
   struct faults saved;
-  bool fine;
+  bool fine, failed;
   int rc;
   lua_settop(L, 0);
   lua_rawgeti(L, LUA_REGISTRYINDEX, t->script);
@@ -255,13 +315,17 @@ static bool run_phase(struct trial *t, int i, bool lasting) {
   alarm(HANG);
   rc = lua_pcall(L, 0, 2, 0);
   saved = t->faults;
+  failed = saved.failed || atomic_load(&core.failed);
+  taken_by_core = atomic_load(&core.count);
+  arm_core(NEVER, false);
+  t->faults.failed = false;
   t->faults.fail_at = NEVER;
   t->faults.limit = 0;
   t->faults.again = 0;
   fine = rc == 0 && lua_toboolean(L, 3);
   ended += !fine;
-  if (!fine && (!saved.failed || !is_memory(L, rc == 0 ? 4 : 3)))
-    complain(t, "%s: %s", saved.failed ? "not an error of memory" :
+  if (!fine && (!failed || !is_memory(L, rc == 0 ? 4 : 3)))
+    complain("%s: %s", failed ? "not an error of memory" :
              "no allocation failed", show(L, rc == 0 ? 4 : 3));
   lua_settop(L, 0);
   if (lasting) {
@@ -287,21 +351,24 @@ static void run_from(struct trial *t, int first, int last) {
 }
 
 static void name_trial(struct trial *t, int phase, enum way way, long n) {
-  snprintf(t->what, sizeof t->what, "%s, allocation %ld fails (%s)",
+  snprintf(now, sizeof now, "%s, allocation %ld fails (%s)",
            name_of(t, phase), n, way_names[way]);
   tries++;
 }
 
 /* In one state for all n: what failed must work right after. */
 static void try_reused(int phase, long from, long count, long step,
-                       bool persistent) {
+                       enum way way) {
   struct trial t;
   long n;
   begin(&t);
   run_from(&t, 0, phase);
   for (n = from; n < count; n += step) {
-    name_trial(&t, phase, persistent ? SHORT : ONCE, n);
-    arm(&t.faults, n, persistent);
+    name_trial(&t, phase, way, n);
+    if (way >= CORE_ONCE)
+      arm_core(n, way == CORE_SHORT);
+    else
+      arm(&t.faults, n, way == SHORT);
     if (!run_phase(&t, phase, false))
       run_phase(&t, phase, false);
   }
@@ -335,16 +402,26 @@ static long step_for(long count, long points) {
   return step < 1 ? 1 : step | 1;
 }
 
-static void try_phase(int phase, long first, long again, long points) {
-  long step = step_for(again, points), fresh = step_for(first, points);
-  printf("phase %d: %ld allocations, %ld when run again\n", phase, first,
-         again);
+/* What a phase takes: at first, when run again, and from the core. */
+struct counts {
+  long first;
+  long again;
+  long core;
+};
+
+static void try_phase(int phase, const struct counts *c, long points) {
+  long step = step_for(c->again, points), fresh = step_for(c->first, points);
+  long core_step = step_for(c->core, points);
+  printf("phase %d: %ld allocations, %ld when run again, %ld of the core\n",
+         phase, c->first, c->again, c->core);
   if (phase > 0) {
-    try_reused(phase, 0, again, step, false);
-    try_reused(phase, step / 2, again, step, true);
+    try_reused(phase, 0, c->again, step, ONCE);
+    try_reused(phase, step / 2, c->again, step, SHORT);
+    try_reused(phase, core_step / 3, c->core, core_step, CORE_ONCE);
+    try_reused(phase, core_step / 2, c->core, core_step, CORE_SHORT);
   }
-  try_fresh(phase, fresh / 3, first, fresh, FRESH);
-  try_fresh(phase, fresh * 2 / 3, first, fresh, CLOSING);
+  try_fresh(phase, fresh / 3, c->first, fresh, FRESH);
+  try_fresh(phase, fresh * 2 / 3, c->first, fresh, CLOSING);
 }
 
 /* A limit for everything: from what the state has at first to what it needs. */
@@ -360,7 +437,7 @@ static void try_limits(long points) {
   step = (high - low) / (size_t)(points ? points : 200) + 1;
   for (limit = low; limit < high; limit += step) {
     begin(&t);
-    snprintf(t.what, sizeof t.what, "a limit of %zu bytes", limit);
+    snprintf(now, sizeof now, "a limit of %zu bytes", limit);
     tries++;
     for (i = 0; i < t.phases; i++) {
       t.faults.limit = limit;
@@ -373,27 +450,41 @@ static void try_limits(long points) {
   }
 }
 
+static void on_alarm(int number) {
+  static const char text[] = "NOT OK: hangs: ";
+  if (write(STDOUT_FILENO, text, sizeof text - 1) < 0 ||
+      write(STDOUT_FILENO, now, strlen(now)) < 0)
+    _exit(128 + number);
+  _exit(3);
+}
+
 int main(int argc, char **argv) {
   struct trial t;
-  long points, counts[2][PHASES] = {{0}};
+  struct counts counts[PHASES];
+  long points;
   bool wanted[PHASES] = {false};
   int i;
   if (argc < 3)
     return 2;
   script_path = argv[1];
+  setvbuf(stdout, NULL, _IOLBF, 0);
+  signal(SIGALRM, on_alarm);
   points = atol(argv[2]);
   begin(&t);
   for (i = 0; i < 2 * t.phases && t.phases < PHASES; i++) {
     int phase = i % t.phases;
     arm(&t.faults, NEVER, false);
+    arm_core(NEVER, false);
     run_phase(&t, phase, false);
-    counts[i / t.phases][phase] = t.faults.count;
+    counts[phase].core = taken_by_core;
+    *(i < t.phases ? &counts[phase].first : &counts[phase].again) =
+      t.faults.count;
     wanted[phase] = !argv[3] || strcmp(argv[3], name_of(&t, phase)) == 0;
   }
   end(&t);
   for (i = 0; i < PHASES; i++)
     if (wanted[i])
-      try_phase(i, counts[0][i], counts[1][i], points);
+      try_phase(i, &counts[i], points);
   if (!argv[3])
     try_limits(points * 2);
   printf("%ld tries, %ld ended with an error, %ld not ok\n", tries, ended,

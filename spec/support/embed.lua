@@ -62,7 +62,7 @@ end
 ---@return string err
 function M.run(command)
   local complaints = os.tmpname()
-  local line = "{ %s; } 2>%s; status=$?; echo; echo $status"
+  local line = "unset LD_PRELOAD; { %s; } 2>%s; status=$?; echo; echo $status"
   local pipe = assert(io.popen(line:format(command, quote(complaints))))
   local out, status = pipe:read("*a"):match "^(.*)\n(%d+)\n$"
   pipe:close()
