@@ -4,49 +4,13 @@ local core = require "garner.core"
 local driver = require "garner.driver"
 local engine = require "garner.engine"
 local garner = require "garner"
+local loops = require "spec.support.loop"
 local simulator = require "spec.support.simulator"
 
 local here, raised = clients.here, clients.raised
 local sim = simulator.get()
 
--- A small event loop, as a host would have one: coroutines that wait are resumed when
--- their mailbox has something or their deadline is there.
-local function new_loop()
-  local loop = { waiting = {} }
-  loop.driver = {
-    wait = function(mailbox, deadline) coroutine.yield(mailbox, deadline) end,
-    sleep = function(seconds) coroutine.yield(nil, core.now() + seconds) end,
-    now = core.now,
-    yieldable = function() return compat.running() ~= nil end,
-  }
-  function loop.resume(co, ...)
-    local ok, mailbox, deadline = coroutine.resume(co, ...)
-    assert(ok, mailbox)
-    if coroutine.status(co) ~= "dead" then
-      loop.waiting[co] = { mailbox = mailbox, deadline = deadline }
-    end
-  end
-  function loop.spawn(fn) loop.resume(coroutine.create(fn)) end
-  function loop.run()
-    while next(loop.waiting) do
-      local ready = {}
-      for co, w in pairs(loop.waiting) do
-        if (w.mailbox and w.mailbox:pending() > 0) or (w.deadline and w.deadline <= core.now()) then
-          ready[#ready + 1] = co
-        end
-      end
-      for _, co in ipairs(ready) do
-        loop.waiting[co] = nil
-        loop.resume(co)
-      end
-      local e = engine.current()
-      if #ready == 0 and e then
-        e:wait(e:sequence(), 0.01)
-      end
-    end
-  end
-  return loop
-end
+local function new_loop() return loops.new { strict = true } end
 
 describe("garner.use", function()
   after_each(function()

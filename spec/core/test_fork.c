@@ -200,6 +200,7 @@ static void test_part_of_the_dead(void **state) {
   close(ends[1]);
 }
 
+#ifdef CHILD_THREADS
 struct busy {
   struct rig *rig;          /* server and client */
   struct gn_engine *engine; /* that is to be at work */
@@ -296,6 +297,7 @@ static void test_amid_work(void **state) {
   }
   assert_int_equal(server_hits(g->server, "/child"), FORKS);
 }
+#endif
 
 static int open_null(void) {
   int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);

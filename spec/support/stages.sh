@@ -233,11 +233,38 @@ stage_sanitized() {
     UBSAN_OPTIONS=print_stacktrace=1 LSAN_OPTIONS="$options"
 }
 
-# The core's programs again, watched for races between its threads.
+# The core's programs again, and Lua states in threads, watched for races.
 stage_races() {
-  build "core with ThreadSanitizer" tsan -DGARNER_MODULE=OFF -DGARNER_TESTS=ON \
+  build "with ThreadSanitizer" tsan -DGARNER_MODULE=ON -DGARNER_LUA=5.4 -DGARNER_TESTS=ON \
     -DGARNER_FAULTS=ON -DGARNER_SANITIZE=thread || return
   start_core_tests "core tests, TSan" tsan TSAN_OPTIONS=halt_on_error=1
+  check_start "Lua states in threads, TSan" races_of_states
+}
+
+races_of_states() {
+  local host=$work/host script
+  gcc -fsanitize=thread -g -O1 -I/usr/include/lua5.4 -o "$host" spec/support/host.c \
+    -llua5.4 -lpthread || return
+  mkdir "$work/states" || return
+  for script in "host_states.lua 6 12" "host_close.lua 1 40" "host_again.lua 1 20"; do
+    env LUA_PATH="$root/lua/?.lua;$root/lua/?/init.lua;$root/?.lua;;" \
+      LUA_CPATH="$root/build/tsan/?.so;;" TSAN_OPTIONS=halt_on_error=1 \
+      timeout 300 "$host" spec/support/$script "$GARNER_SIM_URL" "$work/states" || return
+  done
+}
+
+# As for a system without eventfd, epoll and the like: all tests once more.
+stage_portable() {
+  build "without Linux's own calls" portable -DGARNER_LUA=5.4 -DGARNER_TESTS=ON \
+    -DGARNER_FAULTS=ON -DGARNER_PORTABLE=ON || return
+  check "core.so without Linux's own calls" calls_of_all_systems
+  start_busted portable portable lua5.4 GARNER_EXITS=60
+  start_core_tests "core tests, portable" portable
+}
+
+calls_of_all_systems() {
+  nm -D --undefined-only build/portable/garner/core.so >"$work/calls" &&
+    ! grep -E ' (eventfd|epoll_|accept4|pipe2|getrandom|inotify|timerfd|signalfd)' "$work/calls"
 }
 
 simulator_start() {
