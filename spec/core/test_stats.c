@@ -109,7 +109,7 @@ static void test_waits(void **state) {
   assert_int_equal(count(g, GN_COUNT_WAITING_RETRY), 0);
   assert_int_equal(count(g, GN_COUNT_RETRIED_AFTER), 1);
   assert_int_equal(count(g, GN_COUNT_ERRORS + GN_CANCELLED), 1);
-  g->options.rate = 20;
+  g->options.rate = 2;
   rig_policy(g);
   gn_event_free(rig_done(g, rig_get(g, "/good")));
   id = rig_get(g, "/good");
@@ -117,7 +117,7 @@ static void test_waits(void **state) {
     rig_run(g, 1);
   gn_event_free(rig_done(g, id));
   assert_int_equal(count(g, GN_COUNT_WAITING_RATE), 0);
-  assert_in_range(count(g, GN_COUNT_THROTTLED_MS), 1, 60);
+  assert_in_range(count(g, GN_COUNT_THROTTLED_MS), 1, 600);
 }
 
 /* One engine after the other in one set; its sockets are closed with it. */
