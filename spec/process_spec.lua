@@ -35,7 +35,7 @@ local function all_work(api, bv, job)
     pull = function()
       return bv:live_metrics { live_id = "live-1", from = "-20h", to = "-1h" }:collect()
     end,
-    job = function() return job:wait() end,
+    job = function() return job:wait { first = 0.3 } end,
     all = function()
       local got = garner.all { function() return api:get "/_http/echo" end }
       return got[1].ok or nil, got[1].err
@@ -57,81 +57,88 @@ local function tell(who, name, task)
 end
 ]]
 
--- The processes of one `describe`, run side by side before its tests; every answer of `slow`
--- takes so many milliseconds.
-local function batch(delay, scripts)
-  local results
-  setup(function()
+local queued, results = {}, nil
+
+-- All that was queued, side by side, once the first test asks.
+local function run_queued()
+  if not results then
     local list = {}
-    for name, script in pairs(scripts) do
+    for name, script in pairs(queued) do
       local scope = sim:scope()
-      scope:fault { path = ".", delay_ms = delay, times = 0 }
+      scope:fault { path = ".", delay_ms = script.delay, times = 0 }
+      scope:settings { polls_until_ready = 1 }
       list[name] = HEAD:format(sim.url, sim.tls_url, sim.ca_file, scope.url, scope.token,
         process.folder() .. "/" .. scope.name, process.module(), script.kind) .. script.text
     end
     results = process.run_all(list)
-  end)
-
-  --- What became of one: its exit code is checked; a function tells if a line was printed.
-  return function(name, code)
-    local result, lines = results[name], {}
-    assert.equal(code or 0, result.code, result.output)
-    for line in result.output:gmatch "[^\n]+" do
-      lines[line:gsub("\t", " ")] = true
-    end
-    return function(line)
-      assert.is_true(lines[line], line .. " is not in:\n" .. result.output)
-    end, result.output
   end
+  return results
+end
+
+-- A script for a process of its own; every answer of `slow` takes so many milliseconds.
+local function queue(name, delay, kind, text)
+  queued[name] = { delay = delay, kind = kind, text = text }
+end
+
+--- What became of one: its exit code is checked.
+---@return function expect fails if it did not print that line
+---@return string output
+local function outcome(name, code)
+  local result, lines = run_queued()[name], {}
+  assert.equal(code or 0, result.code, result.output)
+  for line in result.output:gmatch "[^\n]+" do
+    lines[line:gsub("\t", " ")] = true
+  end
+  return function(line)
+    assert.is_true(lines[line], line .. " is not in:\n" .. result.output)
+  end, result.output
 end
 
 teardown(process.clean)
 
-describe("A fork amid all kinds of work", function()
-  local FORK = [[
-    local api, bv, job = new_clients()
-    local loop, tasks, amid = loops.new(), {}, {}
-    garner.use(loop.driver)
-    for name, fn in pairs(all_work(api, bv, job)) do tasks[name] = loop.spawn(fn) end
-    for _ = 1, 6 do loop.step(0.01) end
-    for name, task in pairs(tasks) do
-      if not task.done then
-        amid[name] = task
-        print("amid", name)
-      end
-    end
-    io.stdout:flush()
-    local pid = process.fork()
-    local who = pid == 0 and "child" or "parent"
-    loop.run(50)
-    for name, task in pairs(amid) do tell(who, name, task) end
-    local again = loop.spawn(function() return api:get "/_http/echo" end)
-    local rows = loop.spawn(function()
-      return bv:live_metrics { live_id = "live-1", from = "-2h", to = "-1h" }:collect()
-    end)
-    loop.run(50)
-    tell(who, "again", again)
-    tell(who, "rows", rows)
-    print(who, "engines", ("%%d"):format(core.running()))
-    io.stdout:flush()
-    if pid == 0 then %s end
-    print("code", ("%%d"):format(process.wait(pid)))
-    print("size", #assert(io.open(folder)):read "*a")
-  ]]
-  local ENDINGS = { leaves = "process.leave(0)", exits = "os.exit(0, true)" }
-
-  local scripts = {}
-  for _, kind in ipairs(KINDS) do
-    for ending, code in pairs(ENDINGS) do
-      scripts[kind .. ending] = { kind = kind, text = FORK:format(code) }
+local FORK = [[
+  local api, bv, job = new_clients()
+  local loop, tasks, amid = loops.new(), {}, {}
+  garner.use(loop.driver)
+  for name, fn in pairs(all_work(api, bv, job)) do tasks[name] = loop.spawn(fn) end
+  for _ = 1, 6 do loop.step(0.01) end
+  for name, task in pairs(tasks) do
+    if not task.done then
+      amid[name] = task
+      print("amid", name)
     end
   end
-  local result = batch(400, scripts)
+  io.stdout:flush()
+  local pid = process.fork()
+  local who = pid == 0 and "child" or "parent"
+  loop.run(50)
+  for name, task in pairs(amid) do tell(who, name, task) end
+  local again = loop.spawn(function() return api:get "/_http/echo" end)
+  local rows = loop.spawn(function()
+    return bv:live_metrics { live_id = "live-1", from = "-2h", to = "-1h" }:collect()
+  end)
+  loop.run(50)
+  tell(who, "again", again)
+  tell(who, "rows", rows)
+  print(who, "engines", ("%%d"):format(core.running()))
+  io.stdout:flush()
+  if pid == 0 then %s end
+  print("code", ("%%d"):format(process.wait(pid)))
+  print("size", #assert(io.open(folder)):read "*a")
+]]
+local ENDINGS = { leaves = "process.leave(0)", exits = "os.exit(0, true)" }
 
+for _, kind in ipairs(KINDS) do
+  for ending, code in pairs(ENDINGS) do
+    queue("fork " .. ending .. kind, 400, kind, FORK:format(code))
+  end
+end
+
+describe("A fork amid all kinds of work", function()
   for _, kind in ipairs(KINDS) do
     for ending in pairs(ENDINGS) do
       it(("cancels it in a child that %s, and there alone, %s"):format(ending, kind), function()
-        local expect, output = result(kind .. ending)
+        local expect, output = outcome("fork " .. ending .. kind)
         local amid = 0
         for name in output:gmatch "amid%s+(%l+)" do
           expect("child " .. name .. " cancelled")
@@ -148,93 +155,92 @@ describe("A fork amid all kinds of work", function()
   end
 end)
 
-describe("A fork", function()
-  local result = batch(0, {
-    -- Of children that fork from between handshakes one in 200 met a lock of OpenSSL's that
-    -- nobody would ever give back.
-    handshakes = { kind = "threaded", text = [[
-      local engine = core.engine_new { thread = true }
-      local mailbox = engine:mailbox_new()
-      local options = { base_url = tls_url, ca_file = ca_file, proxy = false, http_version = "1.1" }
-      local client = core.client_new(options)
-      local fresh = { method = "POST", url = tls_url .. "/_http/echo", body = "{}", creates = true }
-      local function feed() assert(engine:submit(mailbox, client, fresh)) end
-      for _ = 1, 4 do feed() end
-      local done, pids = 0, {}
-      for i = 1, 40 do
-        local until_then = core.now() + i % 7 / 1000
-        repeat
-          engine:wait(engine:sequence(), 0.001)
-          local id, event = mailbox:take()
-          if event == "done" then done = done + 1 feed() end
-        until core.now() >= until_then and not id
-        local pid = process.fork()
-        if pid == 0 then
-          process.alarm(40)
-          local own = core.engine_new { thread = i % 2 == 0 }
-          local box = own:mailbox_new()
-          own:submit(box, i % 3 == 0 and client or core.client_new(options),
-            { url = tls_url .. "/_http/echo" })
-          repeat
-            local _, event, result = box:take()
-            if not event then own:wait(own:sequence(), 1) end
-            if event then process.leave(result:status() == 200 and 0 or 1) end
-          until false
-        end
-        pids[i] = pid
-        if i > 4 then assert(process.wait(pids[i - 4]) == 0) end
-      end
-      for i = 37, 40 do assert(process.wait(pids[i]) == 0) end
-      assert(done > 0)
-      engine:close()
-    ]] },
-  })
+-- Of children that fork from between handshakes one in 200 met a lock of OpenSSL's that nobody
+-- would ever give back.
+queue("handshakes", 0, "threaded", [[
+  local engine = core.engine_new { thread = true }
+  local mailbox = engine:mailbox_new()
+  local options = { base_url = tls_url, ca_file = ca_file, proxy = false, http_version = "1.1" }
+  local client = core.client_new(options)
+  local fresh = { method = "POST", url = tls_url .. "/_http/echo", body = "{}", creates = true }
+  local function feed() assert(engine:submit(mailbox, client, fresh)) end
+  for _ = 1, 4 do feed() end
+  local done, pids = 0, {}
+  for i = 1, 40 do
+    local until_then = core.now() + i % 7 / 1000
+    repeat
+      engine:wait(engine:sequence(), 0.001)
+      local id, event = mailbox:take()
+      if event == "done" then done = done + 1 feed() end
+    until core.now() >= until_then and not id
+    local pid = process.fork()
+    if pid == 0 then
+      process.alarm(40)
+      local own = core.engine_new { thread = i % 2 == 0 }
+      local box = own:mailbox_new()
+      own:submit(box, i % 3 == 0 and client or core.client_new(options),
+        { url = tls_url .. "/_http/echo" })
+      repeat
+        local _, event, result = box:take()
+        if not event then own:wait(own:sequence(), 1) end
+        if event then process.leave(result:status() == 200 and 0 or 1) end
+      until false
+    end
+    pids[i] = pid
+    if i > 4 then assert(process.wait(pids[i - 4]) == 0) end
+  end
+  for i = 37, 40 do assert(process.wait(pids[i]) == 0) end
+  assert(done > 0)
+  engine:close()
+]])
 
+describe("A fork", function()
   it("while a thread is amid TLS handshakes leaves the child free to begin its own", function()
-    result "handshakes"
+    outcome "handshakes"
   end)
 end)
 
-describe("What a program that is executed has open", function()
-  local EXECUTES = [[
-    local function list(what)
-      io.write(what, ":\n")
-      io.stdout:flush()
-      os.execute "for fd in /proc/self/fd/*; do echo \"fd ${fd##*/} $(readlink $fd)\"; done"
-    end
-    list "before"
-    local api, bv, job = new_clients()
-    local kept = garner.client { base_url = tls_url, ca_file = ca_file }
-    assert(kept:get "/_http/echo")
-    local loop = loops.new()
-    garner.use(loop.driver)
-    for _, fn in pairs(all_work(api, bv, job)) do loop.spawn(fn) end
-    loop.spawn(function() return kept:get "/_http/delay/400" end)
-    if kind == "threaded" then
-      local mailbox = require "garner.engine".current():mailbox_new()
-      assert(mailbox:descriptor())
-      assert(mailbox:doorbell())
-    end
-    local deadline = core.now() + 10
-    repeat
-      loop.step(0.01)
-      local part = io.open(folder .. ".part")
-      if part then part:close() end
-    until part or core.now() > deadline
-    os.execute("echo mine $(ls /proc/" .. core.pid() .. "/fd | wc -l)")
-    list "amid"
-    print "pairs:"
+local EXECUTES = [[
+  local function list(what)
+    io.write(what, ":\n")
     io.stdout:flush()
-    -- Connected and without a name: libcurl's own wake-up and resolver pairs, which carry no
-    -- data.
-    os.execute "awk '$6 == \"03\" && NF == 7 { print \"pair\", $7 }' /proc/net/unix"
-  ]]
-  local result = batch(400, { inline = { kind = "inline", text = EXECUTES },
-    threaded = { kind = "threaded", text = EXECUTES } })
+    os.execute "for fd in /proc/self/fd/*; do echo \"fd ${fd##*/} $(readlink $fd)\"; done"
+  end
+  list "before"
+  local api, bv, job = new_clients()
+  local kept = garner.client { base_url = tls_url, ca_file = ca_file }
+  assert(kept:get "/_http/echo")
+  local loop = loops.new()
+  garner.use(loop.driver)
+  for _, fn in pairs(all_work(api, bv, job)) do loop.spawn(fn) end
+  loop.spawn(function() return kept:get "/_http/delay/400" end)
+  if kind == "threaded" then
+    local mailbox = require "garner.engine".current():mailbox_new()
+    assert(mailbox:descriptor())
+    assert(mailbox:doorbell())
+  end
+  local deadline = core.now() + 10
+  repeat
+    loop.step(0.01)
+    local part = io.open(folder .. ".part")
+    if part then part:close() end
+  until part or core.now() > deadline
+  os.execute("echo mine $(ls /proc/" .. core.pid() .. "/fd | wc -l)")
+  list "amid"
+  print "pairs:"
+  io.stdout:flush()
+  -- Connected and without a name: libcurl's own wake-up and resolver pairs, which carry no
+  -- data.
+  os.execute "awk '$6 == \"03\" && NF == 7 { print \"pair\", $7 }' /proc/net/unix"
+]]
+for _, kind in ipairs(KINDS) do
+  queue("executes " .. kind, 400, kind, EXECUTES)
+end
 
+describe("What a program that is executed has open", function()
   for _, kind in ipairs(KINDS) do
     it("is nothing of ours, " .. kind, function()
-      local _, output = result(kind)
+      local _, output = outcome("executes " .. kind)
       assert.is_true(tonumber(output:match "mine%s+(%d+)") > 12, output)
       local before, amid = output:match "before:\n(.-)mine %d+\namid:\n(.*)pairs:"
       -- What the shell itself had open a moment ago has no target any more.
@@ -247,58 +253,56 @@ describe("What a program that is executed has open", function()
   end
 end)
 
-describe("A coroutine that dies while it waits", function()
-  local DIES = [[
-    local api, bv, job = new_clients()
-    local loop, tasks = loops.new(), {}
-    garner.use(loop.driver)
-    for name, fn in pairs(all_work(api, bv, job)) do tasks[name] = loop.spawn(fn) end
-    for _ = 1, 3 do loop.step(0.01) end
-    local engine = require "garner.engine".current()
-    print("in flight", garner.stats().in_flight > 0)
-    %s
-    local deadline = core.now() + 20
-    repeat
-      collectgarbage()
-      engine:wait(engine:sequence(), 0.01)
-    until garner.stats().in_flight == 0 or core.now() > deadline
-    print("left", ("%%d"):format(garner.stats().in_flight), core.now() < deadline)
-    tell("then", "again", (function()
-      local task = loop.spawn(function() return api:get "/_http/echo" end)
-      loop.run()
-      return task
-    end)())
-    print("part", io.open(folder .. ".part") ~= nil)
-  ]]
-  local WAYS = {
-    ["is collected"] = "loop.waiting, tasks = {}, nil",
-    ["is closed"] = [[
-      for _, task in pairs(loop.waiting) do assert(coroutine.close(task.co)) end
-      loop.waiting, tasks = {}, nil]],
-    ["gets an error from its scheduler"] = [[
-      loop.resume_all "the scheduler is tired"
-      for name, task in pairs(tasks) do
-        local err = tostring(task.results[2]) .. tostring(task.results[3])
-        assert(task.done and err:find("the scheduler is tired", 1, true), name .. err)
-      end
-      tasks = nil]],
-  }
-  if not coroutine.close then -- luacheck: ignore 143
-    WAYS["is closed"] = nil
-  end
-
-  local scripts = {}
-  for way, code in pairs(WAYS) do
-    for _, kind in ipairs(KINDS) do
-      scripts[way .. kind] = { kind = kind, text = DIES:format(code) }
+local DIES = [[
+  local api, bv, job = new_clients()
+  local loop, tasks = loops.new(), {}
+  garner.use(loop.driver)
+  for name, fn in pairs(all_work(api, bv, job)) do tasks[name] = loop.spawn(fn) end
+  for _ = 1, 3 do loop.step(0.01) end
+  local engine = require "garner.engine".current()
+  print("in flight", garner.stats().in_flight > 0)
+  %s
+  local deadline = core.now() + 20
+  repeat
+    collectgarbage()
+    engine:wait(engine:sequence(), 0.01)
+  until garner.stats().in_flight == 0 or core.now() > deadline
+  print("left", ("%%d"):format(garner.stats().in_flight), core.now() < deadline)
+  tell("then", "again", (function()
+    local task = loop.spawn(function() return api:get "/_http/echo" end)
+    loop.run()
+    return task
+  end)())
+  print("part", io.open(folder .. ".part") ~= nil)
+]]
+local DEATHS = {
+  ["is collected"] = "loop.waiting, tasks = {}, nil",
+  ["is closed"] = [[
+    for _, task in pairs(loop.waiting) do assert(coroutine.close(task.co)) end
+    loop.waiting, tasks = {}, nil]],
+  ["gets an error from its scheduler"] = [[
+    loop.resume_all "the scheduler is tired"
+    for name, task in pairs(tasks) do
+      local err = tostring(task.results[2]) .. tostring(task.results[3])
+      assert(task.done and err:find("the scheduler is tired", 1, true), name .. err)
     end
-  end
-  local result = batch(300, scripts)
+    tasks = nil]],
+}
+if not coroutine.close then -- luacheck: ignore 143
+  DEATHS["is closed"] = nil
+end
 
-  for way in pairs(WAYS) do
+for way, code in pairs(DEATHS) do
+  for _, kind in ipairs(KINDS) do
+    queue(way .. kind, 300, kind, DIES:format(code))
+  end
+end
+
+describe("A coroutine that dies while it waits", function()
+  for way in pairs(DEATHS) do
     for _, kind in ipairs(KINDS) do
       it(("cancels what it waits for: %s, %s"):format(way, kind), function()
-        local expect = result(way .. kind)
+        local expect = outcome(way .. kind)
         for _, line in ipairs { "in flight true", "left 0 true", "then again good",
           "part false" } do
           expect(line)
@@ -308,53 +312,51 @@ describe("A coroutine that dies while it waits", function()
   end
 end)
 
-describe("The end of a process", function()
-  local BUSY = [[
-    local api, bv, job = new_clients()
-    local loop = loops.new()
-    garner.use(loop.driver)
-    for _, fn in pairs(all_work(api, bv, job)) do loop.spawn(fn) end
-    local safe = garner.client { base_url = tls_url, ca_file = ca_file }
-    for _ = 1, 3 do loop.spawn(function() return safe:get "/_http/delay/5000" end) end
-    for _ = 1, %d do loop.step(0.01) end
-    print "busy"
-    io.stdout:flush()
-    %s
-  ]]
-  local WAYS = {
-    { "os.exit(3)", 3 }, { "os.exit(4, true)", 4 }, { "error 'on purpose'", 1 },
-    { "process.kill(core.pid(), 15) process.alarm(20) while true do loop.step(0.01) end", 143 },
-    { "coroutine.wrap(function() os.exit(5, true) end)()", 5 },
-    { "loop.spawn(function() garner.main(function() return 6 end) end) loop.step()", 6 },
-  }
-  local DOORBELL = [[
-    assert(garner.client { base_url = slow }:get "/_http/echo")
-    print("at", (assert(require "garner.engine".current():mailbox_new():doorbell())))
-    os.exit(0)
-  ]]
-
-  local scripts = { doorbell = { kind = "threaded", text = DOORBELL } }
-  for _, way in ipairs(WAYS) do
-    for i, kind in ipairs(KINDS) do
-      for _, steps in ipairs { 0, 6 } do
-        scripts[way[1] .. kind .. steps] = { kind = kind, text = BUSY:format(steps + i, way[1]) }
-      end
+local BUSY = [[
+  local api, bv, job = new_clients()
+  local loop = loops.new()
+  garner.use(loop.driver)
+  for _, fn in pairs(all_work(api, bv, job)) do loop.spawn(fn) end
+  local safe = garner.client { base_url = tls_url, ca_file = ca_file }
+  for _ = 1, 3 do loop.spawn(function() return safe:get "/_http/delay/5000" end) end
+  for _ = 1, %d do loop.step(0.01) end
+  print "busy"
+  io.stdout:flush()
+  %s
+]]
+local ENDS = {
+  { "os.exit(3)", 3 }, { "os.exit(4, true)", 4 }, { "error 'on purpose'", 1 },
+  { "process.kill(core.pid(), 15) process.alarm(20) while true do loop.step(0.01) end", 143 },
+  { "coroutine.wrap(function() os.exit(5, true) end)()", 5 },
+  { "loop.spawn(function() garner.main(function() return 6 end) end) loop.step()", 6 },
+}
+for _, way in ipairs(ENDS) do
+  for i, kind in ipairs(KINDS) do
+    for _, steps in ipairs { 0, 6 } do
+      queue(way[1] .. kind .. steps, 100, kind, BUSY:format(steps + i, way[1]))
     end
   end
-  local result = batch(100, scripts)
+end
 
-  for _, way in ipairs(WAYS) do
+queue("doorbell", 0, "threaded", [[
+  assert(garner.client { base_url = slow }:get "/_http/echo")
+  print("at", (assert(require "garner.engine".current():mailbox_new():doorbell())))
+  os.exit(0)
+]])
+
+describe("The end of a process", function()
+  for _, way in ipairs(ENDS) do
     for _, kind in ipairs(KINDS) do
       it(("amid transfers has its code: %s, %s"):format(way[1], kind), function()
         for _, steps in ipairs { 0, 6 } do
-          result(way[1] .. kind .. steps, way[2]) "busy"
+          outcome(way[1] .. kind .. steps, way[2]) "busy"
         end
       end)
     end
   end
 
   it("takes the folder of the doorbell with it", function()
-    local _, output = result "doorbell"
+    local _, output = outcome "doorbell"
     assert.is_nil(io.open((output:match "at%s+(%S+)")))
   end)
 end)

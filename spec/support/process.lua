@@ -66,17 +66,15 @@ end
 ---@param scripts table<string, string> by name
 ---@return table<string, table> results by name: { code, output }
 function M.run_all(scripts)
-  local shell, paths, count = {}, {}, 0
+  local paths, list = {}, {}
   for name, script in pairs(scripts) do
-    count = count + 1
-    local path = ("%s/script%d.lua"):format(folder(), count)
+    local path = ("%s/script%d.lua"):format(folder(), #list + 1)
     write(path, script)
-    paths[name] = path
-    shell[#shell + 1] = ("(timeout 60 %s %s >%s.out 2>&1; echo $? >%s.code) &%s"):format(
-      clients.interpreter(), path, path, path, count % 8 == 0 and "\nwait" or "")
+    paths[name], list[#list + 1] = path, path
   end
-  write(folder() .. "/all.sh", table.concat(shell, "\n") .. "\nwait\n")
-  os.execute("sh " .. folder() .. "/all.sh")
+  write(folder() .. "/list", table.concat(list, "\n") .. "\n")
+  os.execute(("xargs -P 8 -I{} sh -c 'timeout 60 %s {} >{}.out 2>&1; echo $? >{}.code' <%s/list")
+    :format(clients.interpreter(), folder()))
   local results = {}
   for name, path in pairs(paths) do
     results[name] = { code = tonumber(read(path .. ".code")), output = read(path .. ".out") }
