@@ -63,18 +63,18 @@ local function read(path)
 end
 
 --- Runs scripts in processes of their own, a few at a time.
----@param scripts table<string, string> by name
+---@param scripts table<string, table> by name: { text, prefix = what stands before the command }
 ---@return table<string, table> results by name: { code, output }
 function M.run_all(scripts)
   local paths, list = {}, {}
   for name, script in pairs(scripts) do
     local path = ("%s/script%d.lua"):format(folder(), #list + 1)
-    write(path, script)
-    paths[name], list[#list + 1] = path, path
+    write(path, script.text)
+    paths[name], list[#list + 1] = path, ("%s timeout 60 %s %s >%s.out 2>&1; echo $? >%s.code")
+      :format(script.prefix or "", clients.interpreter(), path, path, path)
   end
   write(folder() .. "/list", table.concat(list, "\n") .. "\n")
-  os.execute(("xargs -P 8 -I{} sh -c 'timeout 60 %s {} >{}.out 2>&1; echo $? >{}.code' <%s/list")
-    :format(clients.interpreter(), folder()))
+  os.execute(("xargs -P 8 -I{} sh -c '{}' <%s/list"):format(folder()))
   local results = {}
   for name, path in pairs(paths) do
     results[name] = { code = tonumber(read(path .. ".code")), output = read(path .. ".out") }
