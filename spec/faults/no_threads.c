@@ -1,4 +1,4 @@
-/* Preloaded: no thread can be made, as where the limit of processes is reached. */
+/* Preloaded: no thread can be made, as where their limit is reached. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
