@@ -15,6 +15,12 @@ function(garner_compile_options target)
   if(GARNER_WERROR)
     target_compile_options(${target} PRIVATE -Werror)
   endif()
+  # A call that POSIX headers do not show is then an error, not a guess.
+  if(GARNER_PORTABLE)
+    target_compile_definitions(${target} PUBLIC GN_PORTABLE)
+    target_compile_options(${target} PRIVATE
+      -Werror=implicit-function-declaration)
+  endif()
   if(GARNER_FAULTS)
     target_compile_definitions(${target} PUBLIC GN_FAULTS)
   endif()

@@ -314,10 +314,40 @@ static void test_no_descriptors(void **state) {
   gn_event_free(rig_done(g, rig_get(g, "/goes-on")));
 }
 
+#ifdef CHILD_THREADS
+/* No thread for it: an error, and nothing left open. A child that is nobody, as
+ * the limit means a user, and is none for root. */
+static void test_no_thread(void **state) {
+  int status = -1;
+  pid_t pid;
+  (void)state;
+  fflush(NULL);
+  pid = fork();
+  if (pid == 0) {
+    struct rlimit none = {0, 0};
+    struct gn_error err = {0};
+    int before = dup(0), after;
+    close(before);
+    if (geteuid() == 0 && (setgid(65534) != 0 || setuid(65534) != 0))
+      _exit(2);
+    if (setrlimit(RLIMIT_NPROC, &none) != 0)
+      _exit(3);
+    if (gn_engine_new(true, &err))
+      _exit(4);
+    after = dup(0);
+    _exit(err.kind == GN_TRANSPORT && strcmp(err.code, "thread") == 0 &&
+                  gn_running_count() == 0 && after == before
+              ? 0 : 5);
+  }
+  assert_int_equal(waitpid(pid, &status, 0), pid);
+  assert_int_equal(status, 0);
+}
+#endif
+
 int main(void) {
 #ifndef CHILD_THREADS
   print_message("the thread sanitizer knows no threads in a child of fork: "
-                "test_fork is left to the other builds\n");
+                "two tests are left to the other builds\n");
 #endif
   const struct CMUnitTest tests[] = {
     BOTH(test_done_once),
@@ -333,6 +363,7 @@ int main(void) {
     BOTH(test_connections_are_kept),
 #ifdef CHILD_THREADS
     THREADED(test_fork),
+    INLINE(test_no_thread),
 #endif
     INLINE(test_fork),
     THREADED(test_no_descriptors),

@@ -223,6 +223,49 @@ static void test_exit(void **state) {
 }
 #endif
 
+/* What is submitted while the thread falls asleep wakes it: a lost one would
+ * lie there until some timer is due. */
+static void *submit_and_wait(void *arg) {
+  struct worker *w = arg;
+  struct rig *g = w->rig;
+  struct gn_mailbox *m = gn_mailbox_new(g->engine);
+  char url[64];
+  int i;
+  snprintf(url, sizeof url, "http://127.0.0.1:%u/", server_dead_port());
+  for (i = 0; i < 800; i++) {
+    int64_t start = gn_now_ms();
+    struct gn_error err;
+    struct gn_event *event;
+    gn_engine_submit(g->engine, m, g->policy, gn_request_new("GET", url, &err),
+                     &err);
+    while (!(event = gn_mailbox_take(m)) && gn_now_ms() - start < 10000) {
+      uint64_t seen = gn_engine_sequence(g->engine);
+      if (gn_mailbox_pending(m) == 0)
+        gn_engine_wait(g->engine, seen, 10000);
+    }
+    w->ends += event != NULL;
+    gn_event_free(event);
+    if (i % 3)
+      usleep((useconds_t)(i % 11) * 9);
+  }
+  gn_mailbox_close(m);
+  return NULL;
+}
+
+static void test_no_lost_wake_up(void **state) {
+  struct rig *g = *state;
+  struct worker workers[2] = {{.rig = g}, {.rig = g}};
+  int i;
+  g->options.attempts = 1;
+  rig_policy(g);
+  for (i = 0; i < 2; i++)
+    pthread_create(&workers[i].thread, NULL, submit_and_wait, &workers[i]);
+  for (i = 0; i < 2; i++)
+    pthread_join(workers[i].thread, NULL);
+  assert_int_equal(workers[0].ends, 800);
+  assert_int_equal(workers[1].ends, 800);
+}
+
 int main(void) {
 #ifndef CHILD_THREADS
   print_message("the thread sanitizer knows no threads in a child of fork: "
@@ -230,6 +273,7 @@ int main(void) {
 #endif
   const struct CMUnitTest tests[] = {
     THREADED(test_threads), THREADED(test_no_lost_cancel),
+    THREADED(test_no_lost_wake_up),
     THREADED(test_close_from_threads),
 #ifdef CHILD_THREADS
     INLINE(test_exit),

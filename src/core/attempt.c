@@ -1,7 +1,8 @@
 /* Owns: every option that libcurl is given, in one place, and its callbacks.
  * Must not: follow redirects, retry, or touch anything but its own buffers.
  */
-#define _GNU_SOURCE
+#include "posix.h"
+
 #include "attempt.h"
 
 #include "address.h"
@@ -9,6 +10,7 @@
 #include "clock.h"
 #include "framing.h"
 #include "inherited.h"
+#include "platform.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -100,7 +102,6 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose,
                              struct curl_sockaddr *address) {
   struct gn_attempt *a = arg;
   enum gn_address_class c = gn_address_classify(&address->addr);
-  int type = address->socktype;
   curl_socket_t fd;
   (void)purpose;
   if (a->check_address && !a->uses_proxy && !a->policy->allow_private &&
@@ -110,10 +111,7 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose,
   }
   if (a->base && !a->check_address && !a->uses_proxy)
     gn_policy_set_own_class(a->policy, (int)c);
-#ifdef SOCK_CLOEXEC
-  type |= SOCK_CLOEXEC;
-#endif
-  fd = socket(address->family, type, address->protocol);
+  fd = gn_socket(address->family, address->socktype, address->protocol);
   if (fd != CURL_SOCKET_BAD)
     gn_counters_add(a->counters, GN_COUNT_OPEN, 1);
   gn_inherited_add(fd);
@@ -155,11 +153,18 @@ static bool same_name(const char *line, const char *other) {
          (other[len] == ':' || other[len] == ';');
 }
 
+static bool mentions(const char *text, const char *word) {
+  size_t len = strlen(word);
+  while (*text && strncasecmp(text, word, len) != 0)
+    text++;
+  return *text != '\0';
+}
+
 static bool asks_for_deflate(const struct gn_request *r) {
   size_t i;
   for (i = 0; i < r->header_count; i++)
     if (same_name("Accept-Encoding:", r->headers[i]) &&
-        strcasestr(r->headers[i], "deflate"))
+        mentions(r->headers[i], "deflate"))
       return true;
   return false;
 }

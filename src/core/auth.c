@@ -1,17 +1,19 @@
 /* Owns: building and replacing the credential's header line, and the checks of
  * header names and values. Must not: log or return any part of a secret.
  */
-#define _GNU_SOURCE
+#include "posix.h"
+
 #include "auth.h"
 
 #include "alloc.h"
 
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <string.h>
 
 void gn_wipe(void *p, size_t len) {
   if (p)
-    explicit_bzero(p, len);
+    OPENSSL_cleanse(p, len);
 }
 
 int gn_header_value_ok(const char *value, size_t len) {

@@ -1,38 +1,25 @@
 /* Owns: reading the clocks and the generator of jitter. Must not: sleep.
  */
-#define _GNU_SOURCE
+#include "posix.h"
+
 #include "clock.h"
 
+#include "platform.h"
+
+#include <openssl/rand.h>
 #include <stddef.h>
-#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
 static struct timespec read_monotonic(void) {
   struct timespec t;
-#ifdef CLOCK_BOOTTIME
-  if (clock_gettime(CLOCK_BOOTTIME, &t) == 0)
-    return t;
-#endif
-  clock_gettime(CLOCK_MONOTONIC, &t);
+  gn_clock_read(&t);
   return t;
 }
 
 int64_t gn_now_ms(void) {
   struct timespec t = read_monotonic();
   return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-struct timespec gn_after_ms(int64_t ms) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  t.tv_sec += (time_t)(ms / 1000);
-  t.tv_nsec += (long)(ms % 1000) * 1000000;
-  if (t.tv_nsec >= 1000000000) {
-    t.tv_sec++;
-    t.tv_nsec -= 1000000000;
-  }
-  return t;
 }
 
 double gn_now(void) {
@@ -48,7 +35,7 @@ double gn_wall_time(void) {
 
 void gn_random_seed(struct gn_random *r) {
   uint64_t seed = 0;
-  if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != (long)sizeof seed) {
+  if (RAND_bytes((unsigned char *)&seed, sizeof seed) != 1) {
     struct timespec t = read_monotonic();
     seed = (uint64_t)t.tv_nsec * 0x9e3779b97f4a7c15u ^ (uint64_t)t.tv_sec ^
            (uint64_t)getpid() << 32;

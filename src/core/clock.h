@@ -6,7 +6,6 @@
 #define GN_CLOCK_H
 
 #include <stdint.h>
-#include <time.h>
 
 #define GN_NEVER INT64_MAX
 
@@ -15,7 +14,6 @@ struct gn_random {
 };
 
 int64_t gn_now_ms(void);   /* monotonic, goes on during suspend if it can */
-struct timespec gn_after_ms(int64_t ms); /* from now, monotonic */
 double gn_now(void);       /* the same in seconds */
 double gn_wall_time(void); /* seconds since 1970, with a fraction */
 

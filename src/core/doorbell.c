@@ -7,11 +7,13 @@
 
 #include "alloc.h"
 #include "engine_state.h"
+#include "inherited.h"
 #include "platform.h"
 #include "watcher.h"
 
 #include <errno.h>
 #include <openssl/crypto.h>
+#include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -137,6 +139,7 @@ static void hang_up(struct gn_doorbell *d, struct gn_bell *b) {
   gn_timer_clear(&d->engine->timers, &b->deadline);
   gn_watcher_remove(&d->watcher, b->fd);
   shutdown(b->fd, SHUT_RDWR);
+  gn_inherited_remove(b->fd);
   close(b->fd);
   list_out(d, b);
   gn_free(b);
@@ -276,6 +279,7 @@ static int welcome(struct gn_doorbell *d, int fd) {
     close(fd);
     return -1;
   }
+  gn_inherited_add(fd);
   b->fd = fd;
   b->doorbell = d;
   b->deadline.fire = out_of_time;
@@ -337,7 +341,7 @@ static int make_key(char key[GN_KEY_SIZE], struct gn_error *err) {
   static const char digits[] = "0123456789abcdef";
   unsigned char bytes[(GN_KEY_SIZE - 1) / 2];
   size_t i;
-  if (gn_random_bytes(bytes, sizeof bytes) != 0)
+  if (RAND_bytes(bytes, sizeof bytes) != 1)
     return gn_error_set(err, GN_TRANSPORT, "doorbell",
                         "no random key for the engine's socket");
   for (i = 0; i < sizeof bytes; i++) {
@@ -372,6 +376,7 @@ static int open_socket(struct gn_doorbell *d,
     gn_watcher_close(&d->watcher);
     goto fail;
   }
+  gn_inherited_add(d->listener);
   d->listening = true;
   return 0;
 fail:
@@ -418,6 +423,7 @@ void gn_doorbell_free(struct gn_doorbell *d) {
   gn_timer_clear(&d->engine->timers, &d->patience);
   gn_timer_clear(&d->engine->timers, &d->pause);
   gn_watcher_close(&d->watcher);
+  gn_inherited_remove(d->listener);
   close(d->listener);
   OPENSSL_cleanse(d->key, sizeof d->key);
   gn_free(d);

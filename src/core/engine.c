@@ -2,11 +2,13 @@
  * finished attempts to their exchanges; and the thread that runs it.
  * Must not: interpret anything. Process-wide matters are in process.c.
  */
-#define _GNU_SOURCE
+#include "posix.h"
+
 #include "engine_state.h"
 
 #include "alloc.h"
 #include "exchange.h"
+#include "platform.h"
 #include "relay.h"
 
 #include <signal.h>
@@ -327,15 +329,6 @@ static int start_thread(struct gn_engine *e) {
   return rc;
 }
 
-static void init_lock(struct gn_engine *e) {
-  pthread_condattr_t attr;
-  pthread_mutex_init(&e->lock, NULL);
-  pthread_condattr_init(&attr);
-  pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-  pthread_cond_init(&e->changed, &attr);
-  pthread_condattr_destroy(&attr);
-}
-
 static void destroy(struct gn_engine *e) {
   if (e->has_descriptor)
     gn_descriptor_close(&e->descriptor);
@@ -374,7 +367,8 @@ struct gn_engine *gn_engine_new_counted(bool threaded, struct gn_counters *c,
     gn_error_memory(err);
     return NULL;
   }
-  init_lock(e);
+  pthread_mutex_init(&e->lock, NULL);
+  gn_cond_init(&e->changed);
   e->counters = gn_counters_ref(c);
   e->generation = gn_process_generation();
   e->refs = 1;
@@ -417,11 +411,11 @@ fail:
 
 /* Waits until nothing runs any more, but not for ever. */
 static bool wait_stopped(struct gn_engine *e) {
-  struct timespec until = gn_after_ms(JOIN_TIMEOUT_MS);
+  int64_t until = gn_now_ms() + JOIN_TIMEOUT_MS;
   bool stopped;
   gn_engine_lock(e);
   while (!e->stopped &&
-         pthread_cond_timedwait(&e->changed, &e->lock, &until) == 0) {
+         gn_cond_wait_until(&e->changed, &e->lock, until)) {
   }
   stopped = e->stopped;
   gn_engine_unlock(e);
@@ -487,10 +481,10 @@ uint64_t gn_engine_sequence(struct gn_engine *e) {
 }
 
 static void wait_threaded(struct gn_engine *e, uint64_t seen, int64_t ms) {
-  struct timespec until = gn_after_ms(ms);
+  int64_t until = gn_now_ms() + ms;
   gn_engine_lock(e);
   while (e->sequence == seen && !e->stopped &&
-         pthread_cond_timedwait(&e->changed, &e->lock, &until) == 0) {
+         gn_cond_wait_until(&e->changed, &e->lock, until)) {
   }
   gn_engine_unlock(e);
 }

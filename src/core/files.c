@@ -1,7 +1,8 @@
 /* Owns: the queue in front of the file thread and the one behind it. Must not:
  * call `done` itself; that belongs to the thread that steps the engine.
  */
-#define _GNU_SOURCE
+#include "posix.h"
+
 #include "files.h"
 
 #include "alloc.h"

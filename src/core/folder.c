@@ -2,8 +2,8 @@
  * link, or trust the environment of a program that runs with another user's
  * rights.
  */
-#define _GNU_SOURCE
-#define _DARWIN_C_SOURCE
+#include "posix.h"
+
 #include "folder.h"
 
 #include "clock.h"

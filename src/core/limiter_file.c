@@ -3,11 +3,12 @@
  * of it; a lock, shared by its users, only tells whether there are others.
  * Must not: believe a file of another boot: its clock was another one.
  */
-#define _POSIX_C_SOURCE 200809L
-#define _DEFAULT_SOURCE
+#include "posix.h"
+
 #include "limiter_file.h"
 
 #include "alloc.h"
+#include "platform.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +24,6 @@
 #define MAGIC UINT64_C(0x676172726c696d31) /* "garrlim1", in native order */
 #define TRIES 8
 #define NAMES 100
-#define BOOT_ID "/proc/sys/kernel/random/boot_id"
 
 /* What is in the file, in the machine's own order: it is of this machine. */
 struct image {
@@ -51,18 +51,6 @@ static int bad(struct gn_error *err, const char *path, const char *why) {
                       "\"%.200s\" cannot hold a limiter: %s", path, why);
 }
 
-static void read_boot(char *out, size_t size) {
-  int fd = open(BOOT_ID, O_RDONLY | O_CLOEXEC);
-  ssize_t n = 0;
-  memset(out, 0, size);
-  if (fd >= 0) {
-    n = read(fd, out, size - 1);
-    close(fd);
-  }
-  if (n < 0)
-    memset(out, 0, size);
-}
-
 /* Making one ---------------------------------------------------------------*/
 
 static int write_image(int fd, const struct gn_limiter_file *f) {
@@ -70,7 +58,7 @@ static int write_image(int fd, const struct gn_limiter_file *f) {
   memset(&image, 0, sizeof image);
   image.magic = MAGIC;
   image.size = sizeof image;
-  read_boot(image.boot, sizeof image.boot);
+  gn_boot_id(image.boot, sizeof image.boot);
   image.rate = f->set.rate;
   image.burst = f->set.burst;
   gn_limiter_words_join(&image.words, &f->pace);
@@ -203,7 +191,7 @@ static int attach_once(struct gn_limiter_file *f, struct gn_error *err) {
     close(fd);
     return -1;
   }
-  read_boot(boot, sizeof boot);
+  gn_boot_id(boot, sizeof boot);
   if (memcmp(boot, f->image->boot, sizeof boot) == 0)
     return 1;
   unmap(f);

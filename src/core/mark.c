@@ -2,11 +2,12 @@
  * file. A file that ends without its last line was not written to its end.
  * Must not: decide whether to resume.
  */
-#define _POSIX_C_SOURCE 200809L
-#define _DEFAULT_SOURCE
+#include "posix.h"
+
 #include "mark.h"
 
 #include "alloc.h"
+#include "platform.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -91,16 +92,6 @@ void gn_mark_set_etag(struct gn_mark *m, const char *value, size_t len) {
   m->etag[len] = '\0';
 }
 
-/* "" where the system does not tell: then nothing outlives its process. */
-static void read_boot(char *out, size_t cap) {
-  int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-  ssize_t n = fd < 0 ? 0 : read(fd, out, cap - 1);
-  if (fd >= 0)
-    close(fd);
-  out[n > 0 ? n : 0] = '\0';
-  out[strcspn(out, "\n")] = '\0';
-}
-
 static int write_all(int fd, const char *text, size_t len) {
   while (len > 0) {
     ssize_t n = write(fd, text, len);
@@ -118,7 +109,7 @@ int gn_mark_save(const struct gn_mark *m, const char *path) {
   char text[ROOM], boot[64], source[2 * GN_CHECK_SIZE + 1];
   char sum[2 * GN_CHECK_SIZE + 1];
   int fd, rc, len;
-  read_boot(boot, sizeof boot);
+  gn_boot_id(boot, sizeof boot);
   gn_sum_hex(&m->source, source, sizeof source);
   gn_sum_hex(&m->sum, sum, sizeof sum);
   len = snprintf(text, sizeof text,
@@ -163,7 +154,7 @@ static bool take_sum(struct gn_sum *sum, const char *line) {
 static bool parse(struct gn_mark *m, char *text) {
   const char *boot, *source, *total, *sum, *etag;
   char now[64];
-  read_boot(now, sizeof now);
+  gn_boot_id(now, sizeof now);
   if (!take_line(&text, "garner part 1") ||
       !(boot = take_line(&text, "boot ")) ||
       !(source = take_line(&text, "source ")) ||

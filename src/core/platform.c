@@ -1,37 +1,66 @@
 /* Owns: how each call of platform.h is made here. Must not: choose by anything
  * but what the system has.
  */
+#if defined(__linux__) && !defined(GN_PORTABLE)
 #define _GNU_SOURCE
-#define _DARWIN_C_SOURCE
+#endif
+#include "posix.h"
+
 #include "platform.h"
+
+#include "clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#if GN_LINUX
-#include <sys/random.h>
+#ifndef GN_PORTABLE
+#include <dlfcn.h>
+#endif
+#if defined(__APPLE__)
+#include <sys/sysctl.h>
 #endif
 
-#ifndef MSG_NOSIGNAL
-#define MSG_NOSIGNAL 0
+#if defined(MSG_NOSIGNAL) && !defined(GN_PORTABLE)
+#define SEND_FLAGS MSG_NOSIGNAL
+#else
+#define SEND_FLAGS 0
+#endif
+
+#if GN_LINUX
+#define WAIT_CLOCK CLOCK_MONOTONIC
+#define LONGEST_WAIT_MS INT64_C(86400000)
+#else
+/* The wall clock may be set meanwhile: nobody trusts it for long. */
+#define WAIT_CLOCK CLOCK_REALTIME
+#define LONGEST_WAIT_MS INT64_C(1000)
 #endif
 
 #if !GN_LINUX
+static int close_kept(int fd) {
+  int kept = errno;
+  close(fd);
+  errno = kept;
+  return -1;
+}
+
+static int close_on_exec(int fd) {
+  if (fd >= 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)
+    return close_kept(fd);
+  return fd;
+}
+
 /* A fork of another thread between the two calls leaks the descriptor into what
  * it executes: without the calls that do both there is nothing better. */
 static int prepare(int fd) {
-  int flags = fcntl(fd, F_GETFL);
-  if (fd < 0)
+  int flags;
+  if (close_on_exec(fd) < 0)
     return -1;
-  if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 ||
-      fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) {
-    int kept = errno;
-    close(fd);
-    errno = kept;
-    return -1;
-  }
+  flags = fcntl(fd, F_GETFL);
+  if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)
+    return close_kept(fd);
 #ifdef SO_NOSIGPIPE
   setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &(int){1}, sizeof(int));
 #endif
@@ -45,15 +74,17 @@ int gn_pipe_open(int ends[2]) {
 #else
   if (pipe(ends) != 0)
     return -1;
-  if (prepare(ends[0]) < 0) {
-    close(ends[1]);
-    return -1;
-  }
-  if (prepare(ends[1]) < 0) {
-    close(ends[0]);
-    return -1;
-  }
-  return 0;
+  if (prepare(ends[0]) < 0)
+    return close_kept(ends[1]);
+  return prepare(ends[1]) < 0 ? close_kept(ends[0]) : 0;
+#endif
+}
+
+int gn_socket(int family, int type, int protocol) {
+#if GN_LINUX
+  return socket(family, type | SOCK_CLOEXEC, protocol);
+#else
+  return close_on_exec(socket(family, type, protocol));
 #endif
 }
 
@@ -74,7 +105,7 @@ int gn_accept(int listener) {
 }
 
 ssize_t gn_send(int fd, const void *data, size_t len) {
-  return send(fd, data, len, MSG_NOSIGNAL);
+  return send(fd, data, len, SEND_FLAGS);
 }
 
 bool gn_peer_is_ours(int fd) {
@@ -94,24 +125,71 @@ bool gn_peer_is_ours(int fd) {
 #endif
 }
 
-int gn_random_bytes(void *out, size_t len) {
-  unsigned char *to = out;
-  int fd = -1;
+void gn_clock_read(struct timespec *out) {
 #if GN_LINUX
-  if (getrandom(out, len, GRND_NONBLOCK) == (ssize_t)len)
-    return 0;
+  if (clock_gettime(CLOCK_BOOTTIME, out) == 0)
+    return;
 #endif
-  fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
-  while (fd >= 0 && len > 0) {
-    ssize_t got = read(fd, to, len);
-    if (got <= 0 && errno != EINTR)
-      break;
-    if (got > 0) {
-      to += got;
-      len -= (size_t)got;
-    }
-  }
+  clock_gettime(CLOCK_MONOTONIC, out);
+}
+
+void gn_boot_id(char *out, size_t cap) {
+  size_t len = 0;
+  memset(out, 0, cap);
+#if defined(__APPLE__)
+  len = cap - 1;
+  if (sysctlbyname("kern.bootsessionuuid", out, &len, NULL, 0) != 0)
+    len = 0;
+#else
+  int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+  ssize_t got = fd < 0 ? 0 : read(fd, out, cap - 1);
   if (fd >= 0)
     close(fd);
-  return fd >= 0 && len == 0 ? 0 : -1;
+  len = got > 0 ? (size_t)got : 0;
+#endif
+  out[len] = '\0';
+  out[strcspn(out, "\n")] = '\0';
+}
+
+void gn_pin(void (*code)(void)) {
+#if defined(RTLD_NODELETE) && !defined(GN_PORTABLE)
+  Dl_info info;
+  if (dladdr((void *)(size_t)code, &info) && info.dli_fname)
+    dlopen(info.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
+#else
+  (void)code; /* the linker's flag has to do */
+#endif
+}
+
+int gn_cond_init(pthread_cond_t *cond) {
+#if GN_LINUX
+  pthread_condattr_t attr;
+  int rc;
+  pthread_condattr_init(&attr);
+  pthread_condattr_setclock(&attr, WAIT_CLOCK);
+  rc = pthread_cond_init(cond, &attr);
+  pthread_condattr_destroy(&attr);
+  return rc;
+#else
+  return pthread_cond_init(cond, NULL);
+#endif
+}
+
+bool gn_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock,
+                        int64_t until) {
+  int64_t left = until - gn_now_ms();
+  struct timespec t;
+  if (left <= 0)
+    return false;
+  if (left > LONGEST_WAIT_MS)
+    left = LONGEST_WAIT_MS;
+  clock_gettime(WAIT_CLOCK, &t);
+  t.tv_sec += (time_t)(left / 1000);
+  t.tv_nsec += (long)(left % 1000) * 1000000;
+  if (t.tv_nsec >= 1000000000) {
+    t.tv_sec++;
+    t.tv_nsec -= 1000000000;
+  }
+  pthread_cond_timedwait(cond, lock, &t);
+  return true;
 }

@@ -2,8 +2,9 @@
  * Must not: make a fork wait for ever; one that comes from within the work
  * itself (a signal's handler) would.
  */
-#define _GNU_SOURCE
 #include "engine_state.h"
+
+#include "platform.h"
 
 #define PATIENCE_MS 1000
 
@@ -26,11 +27,11 @@ void gn_engine_work_end(struct gn_engine *e) {
 /* The lock is kept, so that the lists are whole in the child, too. */
 void gn_engine_pause(void *engine) {
   struct gn_engine *e = engine;
-  struct timespec until = gn_after_ms(PATIENCE_MS);
+  int64_t until = gn_now_ms() + PATIENCE_MS;
   gn_engine_lock(e);
   e->forking = true;
   while (e->at_work &&
-         pthread_cond_timedwait(&e->changed, &e->lock, &until) == 0) {
+         gn_cond_wait_until(&e->changed, &e->lock, until)) {
   }
 }
 

@@ -2,8 +2,8 @@
  * Must not: leave a .part behind that nobody can go on with (but after a kill),
  * nor touch one that another process is writing.
  */
-#define _POSIX_C_SOURCE 200809L
-#define _DEFAULT_SOURCE
+#include "posix.h"
+
 #include "sink.h"
 
 #include "alloc.h"

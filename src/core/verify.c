@@ -1,6 +1,7 @@
 /* Owns: at most two digests of one file. Must not: keep a byte of it.
  */
-#define _POSIX_C_SOURCE 200809L
+#include "posix.h"
+
 #include "verify.h"
 
 #include <errno.h>

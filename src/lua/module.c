@@ -2,16 +2,17 @@
  * in memory once loaded, since an engine's thread may outlive the Lua state.
  * Must not: be used but by the Lua files of garner.
  */
-#define _GNU_SOURCE
+#include "../core/posix.h"
+
 #include "../core/clock.h"
 #include "../core/digest.h"
+#include "../core/platform.h"
 #include "../core/process.h"
 #include "../core/version.h"
 #include "json.h"
 #include "util.h"
 
 #include <curl/curl.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -136,17 +137,6 @@ static int core_versions(lua_State *L) {
   return 1;
 }
 
-/* Unloading the module under a running thread would end the process. What is
- * not a shared object of its own, but part of the program, is not to be loaded
- * a second time: RTLD_NOLOAD. */
-static void pin(void) {
-#ifdef RTLD_NODELETE
-  Dl_info info;
-  if (dladdr((void *)(size_t)&luaopen_garner_core, &info) && info.dli_fname)
-    dlopen(info.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
-#endif
-}
-
 static void check_libcurl(lua_State *L) {
   if (curl_version_info(CURLVERSION_NOW)->version_num < 0x075800)
     luaL_error(L, "garner needs libcurl 7.88.0 or newer, this is %s",
@@ -165,7 +155,8 @@ int luaopen_garner_core(lua_State *L) {
   check_libcurl(L);
   if (gn_process_init(&err) != 0)
     return luaL_error(L, "%s", err.message);
-  pin();
+  /* Unloading the module under a running thread would end the process. */
+  gn_pin((void (*)(void))luaopen_garner_core);
   gn_compat_open(L);
   luaL_newlib(L, functions);
   seed(lua_newuserdata(L, sizeof(struct core_random)));
