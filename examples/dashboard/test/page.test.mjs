@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import test, { after, before } from "node:test";
 import * as rig from "./rig.mjs";
 
-const ALPHA = "alpha-1s", BETA = "beta-outage-2s";
+const ALPHA = "alpha-3s", BETA = "beta-outage-6s";
 let dashboard, browser, page;
 const said = [], hosts = new Set();
 
@@ -75,14 +75,14 @@ test("the charts show the simulator's points, each and no other", async () => {
         .filter(([, value]) => value !== null && value !== "other"));
       const last = Math.max(...found.keys());
       assert.deepEqual(found, await rig.points(id, type, dimension, chart.from, last), `${type} ${name}`);
-      assert.ok(found.size > 500);
+      assert.ok(found.size > 200);
     }
   }
 });
 
 test("and they are drawn: lines of both lives, from zero up", async () => {
   for (const type of ["concurrent_user", "network_in", "frame_rate"]) {
-    assert.ok(await painted(type, "--series-1") > 300, type);
+    assert.ok(await painted(type, "--series-1") > (type === "frame_rate" ? 20 : 300), type); // where Beta is not before it
     assert.ok(await painted(type, "--series-2") > 300, type);
     assert.equal((await drawn(type)).y[0], 0);
   }
@@ -98,7 +98,7 @@ test("what is new comes by itself, and time goes on", async () => {
 test("the range picker changes what is asked for, what is drawn and the address", async () => {
   await page.click('input[name="range"][value="2h"]');
   await rig.until("two hours", async () => (await page.$eval("#charts", (node) => node.ariaBusy)) === "false"
-    && (await drawn("concurrent_user")).times.length > 6000);
+    && (await drawn("concurrent_user")).times.length > 2300);
   const { from, to, times } = await drawn("concurrent_user");
   assert.equal(to - from, 7200);
   assert.ok(times[0] < from + 5);
@@ -115,7 +115,7 @@ test("a gap stays one, though another line goes on", async () => {
     assert.equal(typeof alpha[i], "number");
     gaps += beta[i] === null;
   });
-  assert.ok(gaps >= 300, `${gaps}`);
+  assert.ok(gaps >= 90, `${gaps}`);
 });
 
 test("a live can be left out and a line hidden, with the keyboard too", async () => {
@@ -123,7 +123,7 @@ test("a live can be left out and a line hidden, with the keyboard too", async ()
   await page.keyboard.press("Space");
   await rig.until("one line", async () => (await drawn("concurrent_user")).lines.length === 1);
   await live();
-  assert.match(page.url(), /live=alpha-1s$/);
+  assert.match(page.url(), /live=alpha-3s$/);
   assert.equal(await painted("frame_rate", "--series-2"), 0);
 
   await page.focus(".legend button");
@@ -207,11 +207,11 @@ test("a broken upstream is told, what is known stays, and the page recovers by i
   assert.equal(await page.$(".problem"), null);
   const { times, lines } = await drawn("concurrent_user");
   const values = lines[0].values.filter((_, i) => times[i] > broken - 5 && times[i] <= broken + 2);
-  assert.ok(values.length >= 7 && values.every((value) => typeof value === "number"), "a hole was left");
+  assert.ok(values.length >= 2 && values.every((value) => typeof value === "number"), "a hole was left");
 });
 
 test("without streams the page asks by itself", async () => {
-  const polls = await open("?range=30m&live=alpha-1s&poll", { state: "polling" });
+  const polls = await open("?range=30m&live=alpha-3s&poll", { state: "polling" });
   const before_that = await newest(polls);
   await rig.until("a new point", async () => await newest(polls) > before_that + 1);
   await polls.close();

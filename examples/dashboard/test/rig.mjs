@@ -11,7 +11,7 @@ const headers = { authorization: "Bearer sim-token.dashboard", "x-bv-org-id": "s
 export const sleep = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
 
 // Asks until the answer is truthy; gives it.
-export async function until(what, ask, ms = 20_000) {
+export async function until(what, ask, ms = 40_000) {
   const end = performance.now() + ms;
   for (;;) {
     const answer = await ask();

@@ -8,8 +8,8 @@ import * as rig from "./rig.mjs";
 let dashboard;
 
 before(async () => {
-  dashboard = await rig.start("--refresh", "1", "--settle=5", "--live-id", "alpha-1s=Alpha", "--live-id=beta-outage-2s",
-    "--live-id", "gone-1s", "--live-id=unknown-live", "--live-id=coarse-30s");
+  dashboard = await rig.start("--refresh", "1", "--settle=5", "--live-id", "alpha-2s=Alpha", "--live-id=beta-outage-2s",
+    "--live-id", "gone-1s", "--live-id=unknown-live", "--live-id=coarse-30s", "--live-id=shared-30s");
 }, { timeout: 150_000 });
 
 after(async () => {
@@ -32,7 +32,7 @@ async function stream(path, options) {
 
 test("says what there is to show, and nothing that is secret", async () => {
   const { response, body } = await get("/api/config");
-  assert.deepEqual(body.lives.slice(0, 2), [{ id: "alpha-1s", name: "Alpha" },
+  assert.deepEqual(body.lives.slice(0, 2), [{ id: "alpha-2s", name: "Alpha" },
     { id: "beta-outage-2s", name: "beta-outage-2s" }]);
   assert.equal(body.source, "simulator");
   assert.equal(body.refresh, 1);
@@ -59,20 +59,21 @@ test("another name for this machine is refused", async () => {
 });
 
 test("gives the simulator's points, and those since a place", async () => {
-  const { body } = await get("/api/metrics?range=30m&live=alpha-1s");
+  const { body } = await get("/api/metrics?range=30m&live=alpha-2s");
   const [live] = body.lives;
   const found = live.series.find(({ type, dimension }) => type === "network_in" && dimension === "main");
-  const own = await rig.points("alpha-1s", "network_in", "main", body.as_of - 1800, body.as_of - 1);
-  assert.deepEqual(new Map(found.times.map((time, i) => [time, found.values[i]])), own);
-  assert.equal(found.times.length, 1800);
+  const own = await rig.points("alpha-2s", "network_in", "main", body.as_of - 1800, live.as_of - 1);
+  const known = found.times.filter((time) => time < live.as_of);
+  assert.deepEqual(new Map(known.map((time, i) => [time, found.values[i]])), own);
+  assert.ok(known.length >= 898 && live.as_of >= body.as_of - 2);
   assert.equal(found.unit, "Mbps");
 
-  const more = (await get(`/api/metrics?range=30m&live=alpha-1s&since=${body.position}`)).body.lives[0];
-  assert.ok(more.series[0].times.length < 60 && more.series[0].times.length >= 5);
+  const more = (await get(`/api/metrics?range=30m&live=alpha-2s&since=${body.position}`)).body.lives[0];
+  assert.ok(more.series[0].times.length < 60 && more.series[0].times.length >= 2);
 });
 
 test("wrong arguments are the caller's, other lives are nobody's", async () => {
-  for (const query of ["range=9h", "live=private-live", "range=30m&live=alpha-1s&live=x", "range"]) {
+  for (const query of ["range=9h", "live=private-live", "range=30m&live=alpha-2s&live=x", "range"]) {
     const { response, body } = await get(`/api/metrics?${query}`);
     assert.equal(response.status, 400, query);
     assert.equal(body.error.kind, "invalid");
@@ -82,7 +83,7 @@ test("wrong arguments are the caller's, other lives are nobody's", async () => {
 });
 
 test("an error has its kind and message; other lives are not touched by it", async () => {
-  const { response, body } = await get("/api/metrics?range=30m&live=unknown-live&live=alpha-1s");
+  const { response, body } = await get("/api/metrics?range=30m&live=unknown-live&live=alpha-2s");
   assert.equal(response.status, 200);
   const [lost, fine] = body.lives;
   assert.equal(lost.error.kind, "not_found");
@@ -102,7 +103,7 @@ test("a part that is missing is a hole between what did come", async () => {
   assert.equal(live.error.kind, "server");
   assert.equal(live.holes.length, 1);
   const [{ from, to, kind }] = live.holes;
-  assert.equal(to - from, 8 * 3600);
+  assert.ok(to > from && to - from <= 8 * 3600);
   assert.equal(kind, "server");
   for (const { times } of live.series) {
     assert.equal(times.filter((time) => time > from && time < to).length, 0);
@@ -111,40 +112,40 @@ test("a part that is missing is a hole between what did come", async () => {
 });
 
 test("a stream sends the range, then each new point once, and says where it is", async () => {
-  const live = await stream("/api/stream?range=30m&live=alpha-1s");
+  const live = await stream("/api/stream?range=30m&live=alpha-2s");
   assert.match(live.response.headers.get("content-type"), /^text\/event-stream/);
   assert.equal((await live.next()).retry, "1000");
   const first = await live.next();
   assert.equal(first.event, "update");
-  assert.equal(first.id, String(first.data.as_of));
+  assert.equal(first.id, String(first.data.lives[0].as_of));
   const times = (event) => event.data.lives.flatMap(({ series }) => series.filter(({ type }) => type === "concurrent_user")
     .flatMap((each) => each.times));
   const all = times(first);
-  assert.ok(all.length >= 1799);
+  assert.ok(all.length >= 898);
   for (let i = 0; i < 4; i++) {
     const more = times(await live.next());
     assert.ok(more.length <= 8, `${more.length} points`);
     all.push(...more);
   }
   live.close();
-  assert.deepEqual(all, all.map((_, i) => all[0] + i));
+  assert.deepEqual(all, all.map((_, i) => all[0] + 2 * i));
 });
 
 test("a stream goes on where another one ended", async () => {
   const now = Math.floor(Date.now() / 1000);
-  const live = await stream("/api/stream?range=2h&live=alpha-1s&live=beta-outage-2s",
+  const live = await stream("/api/stream?range=2h&live=alpha-2s&live=beta-outage-2s",
     { headers: { "last-event-id": `${now - 60},-` } });
   await live.next();
   const answers = new Map();
   while (answers.size < 2) for (const each of (await live.next()).data.lives) answers.set(each.live, answers.get(each.live) ?? each);
   live.close();
-  const [known, fresh] = ["alpha-1s", "beta-outage-2s"].map((id) => answers.get(id));
+  const [known, fresh] = ["alpha-2s", "beta-outage-2s"].map((id) => answers.get(id));
   assert.ok(known.series[0].times[0] >= now - 66);
   assert.ok(fresh.series[0].times[0] < now - 7000);
 });
 
 test("a stream tells an error, asks less often, and mends", async () => {
-  const live = await stream("/api/stream?range=30m&live=alpha-1s");
+  const live = await stream("/api/stream?range=30m&live=alpha-2s");
   await live.next();
   await live.next();
   await rig.fault({ path: "alpha", drop: true });
@@ -162,11 +163,22 @@ test("a stream tells an error, asks less often, and mends", async () => {
   assert.deepEqual(mended.holes, []);
 });
 
+test("many pages cost no more requests than one", async () => {
+  const all = await Promise.all(Array.from({ length: 12 }, () => stream("/api/stream?range=30m&live=shared-30s")));
+  for (let i = 0; i < 3; i++) for (const each of all) await each.next();
+  const before_that = (await rig.requests(/shared-30s/)).length;
+  assert.ok(before_that <= 8, `${before_that} requests for the first points of 12 pages`);
+  await rig.sleep(3000);
+  for (const each of all) each.close();
+  const more = (await rig.requests(/shared-30s/)).length - before_that;
+  assert.ok(more >= 1 && more <= 8, `${more} requests in 3 s`);
+});
+
 test("a slow upstream keeps nobody else waiting, nor another live of the same page", async () => {
-  await rig.fault({ path: "coarse", delay_ms: 3000 });
-  const both = await stream("/api/stream?range=30m&live=coarse-30s&live=alpha-1s");
+  await rig.fault({ path: "coarse", delay_ms: 6000 });
+  const both = await stream("/api/stream?range=30m&live=coarse-30s&live=alpha-2s");
   await both.next();
-  for (let i = 0; i < 2; i++) assert.equal((await both.next()).data.lives[0].live, "alpha-1s");
+  for (let i = 0; i < 2; i++) assert.equal((await both.next()).data.lives[0].live, "alpha-2s");
   both.close();
   const started = performance.now();
   let done = false;
@@ -175,7 +187,7 @@ test("a slow upstream keeps nobody else waiting, nor another live of the same pa
   for (let i = 0; i < 20; i++) assert.equal((await get("/api/config")).response.status, 200);
   assert.equal(done, false);
   await slow;
-  assert.ok(performance.now() - started > 2900);
+  assert.ok(performance.now() - started > 5900);
   await rig.mend();
 });
 
@@ -211,7 +223,7 @@ test("when the page is gone nothing is asked for any more", async () => {
 });
 
 test("a reload ends the streams, so that pages go on in the new worker", async () => {
-  const live = await stream("/api/stream?range=30m&live=alpha-1s");
+  const live = await stream("/api/stream?range=30m&live=alpha-2s");
   await live.next();
   await live.next();
   process.kill(Number(readFileSync(`${dashboard.folder}/nginx.pid`, "utf8")), "SIGHUP");

@@ -13,8 +13,14 @@ local client, settle
 ---@param config table as config.read gives it
 function M.setup(config)
   settle = config.settle
-  -- The page asks again by itself, so one repetition is enough.
-  client = garner.blendvision { base_url = config.base_url, timeout = "20s", attempts = 2 }
+  client = garner.blendvision {
+    base_url = config.base_url,
+    timeout = "20s", attempts = 2, -- the page asks again by itself
+    -- However many pages are open: what has settled is asked for once, the rest (the hour that
+    -- goes on) once a refresh.
+    cache = garner.cache { dict = "metrics", ttl = { open = 0.8 * config.refresh },
+      settle = settle, lock = "5s" },
+  }
 end
 
 -- What the page draws of one series: columns, as short in JSON as they get.
@@ -42,20 +48,29 @@ local function problem(err)
     retry_after = cause.retry_after }
 end
 
+-- Until when the points of a whole answer are known: a cache may have had its end.
+local function known_to(pull, to)
+  local windows = pull:coverage()
+  return to - math.ceil(windows[#windows].age or 0)
+end
+
 ---The points of one live with from <= time < to.
 ---@param live string
 ---@param from number epoch
 ---@param to number epoch
----@return table answer live, series, holes (from, to, kind), error; `through`: all points before
----  it are known, nil where nothing is
+---@return table answer live, series, holes (from, to, kind), and error or as_of; `through`: all
+---  points before it are known, nil where nothing is
 function M.fetch(live, from, to)
   local pull = client:live_metrics { live_id = live, from = from, to = to, lag = settle }
   local series, err, partial = pull:series()
-  local answer = { live = live, series = array(), holes = array(), through = to }
+  local answer = { live = live, series = array(), holes = array() }
   for i, each in ipairs(series or partial or {}) do answer.series[i] = columns(each) end
-  if not err then return answer end
+  if not err then
+    answer.as_of = known_to(pull, to)
+    answer.through = answer.as_of
+    return answer
+  end
   answer.error = problem(err)
-  answer.through = nil
   for i, window in ipairs(err.windows or {}) do
     answer.holes[i] = { from = epoch_of(window.from), to = epoch_of(window.to),
       kind = window.err and window.err.kind or window.state }

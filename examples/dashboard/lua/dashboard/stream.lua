@@ -86,11 +86,7 @@ function Stream:take(state, answer, now)
   end
   local seconds = pause(self, state, answer)
   answer.series, answer.through = list, nil
-  if answer.error then
-    answer.error.retry_in = seconds
-  else
-    answer.as_of = now
-  end
+  if answer.error then answer.error.retry_in = seconds end
   return seconds
 end
 
