@@ -134,6 +134,7 @@ host.describe(describe, pending)("A worker of nginx", function()
     assert.is_true(host.gone({ nginx.pid }, 10))
     for i = 1, 4 do assert.is_nil(held[i]:finish().status) end
     assert.same({}, nginx:leftovers())
+    assert.same({}, nginx:problems()) -- no worker that crashed, either
     for i = 1, 5 do
       assert.truthy(host.wait_for(function()
         return upstream:seen "/stall"[before + i].ended == "client"
