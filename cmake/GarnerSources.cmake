@@ -118,7 +118,11 @@ set(GARNER_LUA_FILES
   garner/doubt.lua
   garner/driver.lua
   garner/driver/block.lua
+  garner/driver/copas.lua
+  garner/driver/cqueues.lua
+  garner/driver/luv.lua
   garner/driver/nginx.lua
+  garner/driver/waiters.lua
   garner/endpoint.lua
   garner/engine.lua
   garner/enums.lua

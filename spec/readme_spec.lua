@@ -1,6 +1,9 @@
 -- Every Lua example of the README, run as it stands against the simulator: only base
 -- URLs, the values of credentials and the folder that files go to are replaced.
 
+local compat = require "garner.compat"
+local garner = require "garner"
+local loops = require "spec.support.loops"
 local simulator = require "spec.support.simulator"
 
 local VENDORS = { "blendvision", "google_reports", "shoplazza" }
@@ -33,7 +36,6 @@ end
 
 -- `require "garner"` as the example sees it.
 local function redirected(sim, scope)
-  local garner = require "garner"
   local proxy = setmetatable({}, { __index = garner })
   for _, name in ipairs(VENDORS) do
     proxy[name] = function(opts)
@@ -64,7 +66,12 @@ local function redirected(sim, scope)
     end
   end
   proxy.main = function(fn)
-    fn()
+    local failure
+    garner.main(function()
+      local ok, why = compat.guard(fn)
+      failure = not ok and (why or "failed") or nil
+    end, { exit = function() end })
+    if failure then error(failure, 0) end
   end
   return proxy
 end
@@ -114,7 +121,10 @@ describe("the README", function()
   end)
 
   for _, example in ipairs(list) do
-    it("runs: " .. example.name, function()
+    local loop = example.code:match 'garner%.use "(%w+)"'
+    local lacks = loop and loops.missing(loop)
+    local test = lacks and pending or it
+    test("runs: " .. example.name .. (lacks and ": " .. lacks or ""), function()
       local scope = sim:scope()
       serve_things(scope)
       scope:settings { polls_until_ready = 1 }
@@ -133,7 +143,10 @@ describe("the README", function()
         end,
       }, { __index = _G })
       local chunk = assert(compile(in_folder(example.code, folder), env))
-      chunk()
+      if loop then garner.close() end -- it is chosen before the first request
+      local ok, why = pcall(chunk)
+      if loop then loops.finish(loop) end
+      assert(ok, why)
       assert.is_true(scope:count "." > 0 or example.code:find("transport", 1, true) ~= nil)
       assert.is_true(printed > 0 or example.code:find("download", 1, true) ~= nil
         or example.code:find("save", 1, true) ~= nil)

@@ -73,6 +73,30 @@ function M.yieldable()
   return told
 end
 
+local outer = setmetatable({}, { __mode = "kv" }) -- a coroutine of `guard` -> where it was made
+
+-- Those of coxpcall, which programs on copas use for the same purpose.
+local function coxpcall_outer(co)
+  local coxpcall = package.loaded.coxpcall
+  local running = type(coxpcall) == "table" and coxpcall.running
+  return running and running(co) or co
+end
+
+--- The coroutine whose resumption lets the running code go on: not one whose yields `guard` (or
+--- coxpcall) passes on, but the one that they reach.
+---@return thread|nil
+function M.outermost()
+  local co = M.running()
+  if not co or M.yields_across_pcall then
+    return co
+  end
+  repeat
+    local inner = co
+    co = coxpcall_outer(outer[inner] or inner)
+  until co == inner
+  return co
+end
+
 local adopt = function() end
 
 --- Lets the scheduler treat a coroutine that `guard` makes as the one it runs in.
@@ -101,8 +125,30 @@ function M.guard(fn, ...)
     return pcall(fn, ...)
   end
   local co = coroutine.create(fn)
+  outer[co] = M.running()
   adopt(co)
   return pass_on(co, coroutine.resume(co, ...))
+end
+
+--- xpcall below which code may wait, in every Lua.
+---@param fn function
+---@param handler fun(err: any, co: thread|nil): any `co`: the coroutine that broke, where it is not
+--- the handler's own
+---@return boolean ok
+---@return any ... results, or what the handler gives
+function M.xguard(fn, handler)
+  if M.yields_across_pcall or not M.running() then
+    return xpcall(fn, handler)
+  end
+  local inner
+  local result = M.pack(M.guard(function()
+    inner = M.running()
+    return fn()
+  end))
+  if not result[1] then
+    return false, handler(result[2], inner)
+  end
+  return M.unpack(result, 1, result.n)
 end
 
 --- Whether an uncaught error table is shown by its text (5.1's own interpreter

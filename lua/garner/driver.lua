@@ -6,14 +6,29 @@ local errors = require "garner.errors"
 
 local M = {}
 
+--- How a host waits. A host of one's own gives the first four; its engine then has a thread.
+--- `mailbox` is what somebody waits for:
+---   `pending()`: how many events it has; `is_closed()`: nothing comes any more;
+---   `id()`: a number unique in its engine;
+---   `descriptor()`: the engine's one descriptor, readable from an event for any mailbox until
+---     `acknowledge()`; then `ready()` gives the ids of those that got something, nil at the end;
+---   `doorbell()`: path and key of the engine's Unix socket, for hosts that wait on sockets only.
+--- A driver looks at `pending` and `is_closed` before it waits, and keeps a mailbox alive as long
+--- as its loop polls the descriptor.
 ---@class garner.Driver
----@field wait fun(mailbox: any, deadline: number|nil) returns when mailbox:pending() > 0, at latest
---- at the deadline (on its own clock); may return early
----@field sleep fun(seconds: number)
+---@field wait fun(mailbox: any, deadline: number|nil) returns when the mailbox has something or is
+--- closed, at latest at the deadline (on its own clock); may return early. Raises where waiting is
+--- impossible
+---@field sleep fun(seconds: number) raises where waiting is impossible
 ---@field now fun(): number seconds, monotonic
 ---@field yieldable fun(): boolean whether waiting here yields the coroutine
 ---@field check nil|fun() raises where waiting is impossible, before anything is sent
+---@field run nil|fun(fn: function): any, any runs fn as a coroutine of the host's loop until it
+--- has ended, gives its results or raises its error: what garner.main does in this host
 ---@field log nil|fun(level: string, text: string) the host's own log
+---@field closed nil|fun() the engine was closed: what is polled of it can go
+---@field server nil|boolean the process serves others, too: garner.main ends neither it nor the
+--- engine
 
 local host
 local inside = setmetatable({}, { __mode = "kv" }) -- coroutine -> its task
@@ -30,8 +45,12 @@ local function load_driver(name)
   if ok then
     return found
   end
-  if tostring(found):find("module 'garner.driver." .. name .. "' not found", 1, true) then
-    errors.misuse('garner.use: there is no driver "' .. name .. '"; drivers: block, nginx')
+  local lacks = tostring(found):match "^module '([^']+)' not found" or ""
+  if lacks == "garner.driver." .. name then
+    errors.misuse('garner.use: there is no driver "' .. name
+      .. '"; drivers: block, copas, cqueues, luv, nginx')
+  elseif lacks == name then
+    errors.misuse('garner.use "' .. name .. '": this Lua finds no module ' .. name)
   end
   error(found, 0)
 end
@@ -45,8 +64,10 @@ local function complete(driver)
   return driver
 end
 
---- Chooses the driver: how this host waits.
----@param driver string|garner.Driver a name ("block"), or a table with wait, sleep, now, yieldable
+--- Chooses the driver: how this host waits. Before the first request; nginx is recognised by
+--- itself.
+---@param driver string|garner.Driver "block" (plain scripts, the default), "luv", "cqueues",
+--- "copas", "nginx", or a table with wait, sleep, now, yieldable
 ---@return garner.Driver
 function M.use(driver)
   if type(driver) == "string" and driver:find("^[%w_]+$") then

@@ -71,13 +71,21 @@ function M.current()
   return alive() and engine or nil
 end
 
---- Ends the engine: everything in flight ends as "cancelled". The next use makes a
---- new one.
-function M.close()
+local function close()
   local old = engine
   engine, spare = nil, nil
   if old then
     old:close()
+  end
+end
+
+--- Ends the engine: everything in flight ends as "cancelled". The next use makes a
+--- new one.
+function M.close()
+  close()
+  local closed = driver.host().closed
+  if closed then
+    closed()
   end
 end
 
@@ -106,7 +114,7 @@ end
 function M.release(client)
   clients[client] = nil
   if next(clients) == nil then
-    M.close()
+    close() -- maybe by a finalizer, where the host's own handles may be gone
   end
 end
 

@@ -2,6 +2,7 @@
 -- Must not: end the process anywhere but in `main`.
 
 local compat = require "garner.compat"
+local driver = require "garner.driver"
 local engine = require "garner.engine"
 local errors = require "garner.errors"
 
@@ -59,12 +60,12 @@ function M.exit_code(err)
   return M.EXIT.failed
 end
 
-local function handler(err)
+local function handler(err, co)
   if errors.is(err) or errors.is_misuse(err) or type(err) ~= "string"
     or errors.is_interrupt(err) or usage(err) then
     return { err = err }
   end
-  return { err = err, traceback = debug.traceback(err, 2) }
+  return { err = err, traceback = co and debug.traceback(co, err) or debug.traceback(err, 2) }
 end
 
 local function say(out, failure, code)
@@ -112,14 +113,40 @@ local function outcome(ok, first, second)
   return nil, M.EXIT.ok
 end
 
---- Runs a script: prints errors readably to stderr, closes everything and ends the
---- process: 0 ok, 1 failed, 2 usage (wrong arguments, or an error that starts with
---- "usage:"), 3 holes, 75 try later, 130 interrupted: then the checkpoints of jobs that are still
---- running at a server are printed too, one a line.
+-- Runs the script: as a coroutine of the host's loop, where it has one and this is none yet.
+local function perform(body)
+  local host = driver.host()
+  if not host.run or host.yieldable() then
+    return compat.xguard(body, handler)
+  end
+  local result = compat.pack(xpcall(function()
+    return host.run(function()
+      return compat.xguard(body, handler)
+    end)
+  end, handler))
+  return compat.unpack(result, result[1] and 2 or 1, result.n)
+end
+
+-- stderr, or the log of a host that has its own.
+local function standard_error()
+  local log = driver.log()
+  if not log then
+    return io.stderr
+  end
+  return { write = function(_, ...)
+    log("error", (table.concat({ ... }):gsub("\n$", "")))
+  end }
+end
+
+--- Runs a script, in a host with a loop as a coroutine of it: prints errors readably to stderr,
+--- closes everything and ends the process (in nginx it logs, and does neither): 0 ok, 1 failed,
+--- 2 usage (wrong arguments, or an error that starts with "usage:"), 3 holes, 75 try later,
+--- 130 interrupted: then the checkpoints of jobs that are still running at a server are printed
+--- too, one a line.
 ---@param fn fun(...): any may return nil, err like any garner function, or an exit code
 ---@param opts table|nil `args` (list for fn, default the script's own), `exit` (function(code)),
 --- `stderr` (file): for tests
----@return integer code where `exit` came back
+---@return integer code where `exit` came back, and in nginx
 function M.main(fn, opts)
   opts = require("garner.options").check(opts, {
     args = require("garner.options").table, exit = require("garner.options").callable,
@@ -129,25 +156,32 @@ function M.main(fn, opts)
     errors.misuse("garner.main: give a function")
   end
   local args = opts.args or rawget(_G, "arg") or {}
+  local server = driver.host().server
   local quiet = errors.quiet_raise
-  errors.quiet_raise = true -- main itself prints what reaches it
-  require("garner.job").hold(true)
-  local failure, code = outcome(xpcall(function()
+  errors.quiet_raise = quiet or not server -- main itself prints what reaches it
+  require("garner.job").hold(not server)
+  local failure, code = outcome(perform(function()
     return fn(compat.unpack(args, 1, #args))
-  end, handler))
-  errors.quiet_raise = quiet
+  end))
+  errors.quiet_raise = quiet -- in a server nobody has changed it
   if failure then
     code = M.exit_code(failure.err)
-    say(opts.stderr or io.stderr, failure, code)
-    if code == M.EXIT.interrupted then tell_running(opts.stderr or io.stderr) end
+    local out = opts.stderr or standard_error()
+    say(out, failure, code)
+    if code == M.EXIT.interrupted then tell_running(out) end
   end
   require("garner.job").hold(false)
-  engine.close()
-  io.stdout:flush()
-  local exit = opts.exit or function(n)
-    os.exit(n, true)
+  local exit = opts.exit
+  if not server then
+    engine.close()
+    io.stdout:flush()
+    exit = exit or function(n)
+      os.exit(n, true)
+    end
   end
-  exit(code)
+  if exit then
+    exit(code)
+  end
   return code
 end
 

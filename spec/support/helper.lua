@@ -8,7 +8,8 @@
 -- as long as busted keeps the file, which is until the end: close it.
 --
 -- Allowed, since they are made once, lazily, and live as long as the process:
--- descriptors of /dev (random numbers, the terminal), and a simulator that
+-- descriptors of /dev (random numbers, the terminal), what event loops have for themselves
+-- (spec.support.loops), and a simulator that
 -- spec.support.simulator starts for this process (a run by hand; `spec/run`
 -- starts one for all). Must not: know what a spec tests.
 
@@ -80,9 +81,17 @@ local function added(before, after, what, lines)
 end
 
 local function leaks(before)
+  local jit = rawget(_G, "jit")
+  if jit then
+    jit.flush() -- compiled code keeps what it has seen alive
+  end
   collectgarbage()
   collectgarbage()
   local after, lines = snapshot(), {}
+  local loops = package.loaded["spec.support.loops"]
+  for descriptor in pairs(loops and loops.kept or {}) do
+    after.descriptors[descriptor] = nil
+  end
   added(before.descriptors, after.descriptors, "descriptor", lines)
   added(before.children, after.children, "child process", lines)
   table.sort(lines)

@@ -19,7 +19,7 @@ packages_dashboard="$packages_build
 packages_spec="$packages_build
   lua5.1 liblua5.1-0-dev lua5.2 liblua5.2-dev lua5.3 liblua5.3-dev lua5.4 liblua5.4-dev
   luajit2|luajit libluajit2-5.1-dev|libluajit-5.1-dev
-  lua-busted lua-check lua-cjson lua-socket lua-cqueues lua-luaossl luarocks libcmocka-dev curl
+  lua-busted lua-check lua-cjson lua-socket lua-cqueues lua-luv lua-copas lua-luaossl luarocks libcmocka-dev curl
   pkgconf|pkg-config g++
   $packages_simulator"
 

@@ -13,7 +13,7 @@ end
 
 local get_phase, socket = ngx.get_phase, ngx.socket.tcp
 
-local M = { name = "nginx" }
+local M = { name = "nginx", server = true }
 
 --- How many connections to the engine's socket are kept for the next that wait.
 M.pool_size = 1024
