@@ -27,10 +27,29 @@ function M.check()
   end
 end
 
+-- Handles are closed in the loop's own callbacks only: a program that ends while one is closing
+-- crashes old versions of luv. So timers are stopped and used again.
+local idle = {} -- timers
+
 local function close(handle)
-  if handle and not handle:is_closing() then
+  if not handle:is_closing() then
     handle:close()
   end
+end
+
+local function stop(timer)
+  if timer and not timer:is_closing() then
+    timer:stop()
+    idle[#idle + 1] = timer
+  end
+end
+
+local function take_timer()
+  local timer = table.remove(idle)
+  while timer and timer:is_closing() do
+    timer = table.remove(idle)
+  end
+  return timer or assert(uv.new_timer())
 end
 
 -- The end of a wait, whoever ends it.
@@ -42,7 +61,7 @@ local function finish(waiter)
   if waits[waiter.co] == waiter then
     waits[waiter.co] = nil
   end
-  close(waiter.timer)
+  stop(waiter.timer)
   local at = waiter.at
   if at then
     at:leave(waiter)
@@ -85,7 +104,7 @@ local function resume(list)
 end
 
 local function new_timer(seconds, waiter)
-  local timer = assert(uv.new_timer())
+  local timer = take_timer()
   uv.update_time() -- a timer counts from when the loop last looked at the clock
   timer:start(math.ceil(math.max(0, math.min(seconds, LONGEST)) * 1000), 0, function()
     resume { waiter }
@@ -114,14 +133,13 @@ local function handle_of(at)
 end
 
 -- What belongs to an engine that is closed: its descriptor is readable, which tells who still
--- waits there, and the handle closes itself in the loop's next round. (Closing it here would crash
--- old versions of luv where the program ends without one.) In a child of fork the descriptor is
--- the parent's and must not be touched.
+-- waits there, and the handle closes itself in the loop's next round. In a child of fork the
+-- descriptor is the parent's and must not be touched.
 local function let_go(at)
   local handle = at.handle
   if not at:is_own() then
     for _, waiter in ipairs(at:woken()) do
-      close(waiter.timer)
+      stop(waiter.timer)
       waiter.timer = new_timer(0, waiter)
     end
   elseif handle and not handle:is_closing() then
@@ -179,8 +197,16 @@ function M.yieldable()
   return compat.running() ~= nil and compat.yieldable()
 end
 
---- The engine was closed: its handle will be too, so that `uv.loop_close` finds none.
+--- The engine was closed: in the loop's next round its handle will be too, so that
+--- `uv.loop_close` finds none.
 function M.closed()
+  local timers = idle
+  idle = {}
+  for _, timer in ipairs(timers) do
+    if not timer:is_closing() then
+      timer:start(0, 0, function() close(timer) end)
+    end
+  end
   if waiters and waiters:is_over() then
     let_go(waiters)
     waiters = nil
