@@ -303,6 +303,54 @@ for _, name in ipairs(loops.names) do
       assert.equal(0, results.failed)
     end)
 
+    it("lets a function of garner.all wait by the loop's own means", function()
+      local waits = host.sleep or function() host.fetch(sim.url .. "/_http/delay/50") end
+      local function works()
+        waits(0.05)
+        local status = assert(api:get "/_http/delay/20").status
+        waits(0.02)
+        return status
+      end
+      local started
+      local results = within(function()
+        started = core.now()
+        return garner.all { works, works, function() return api:get "/_http/delay/30" end, works,
+          function()
+            waits(0.01)
+            error "broken"
+          end,
+          function()
+            waits(0.01)
+            return nil, "failed"
+          end }
+      end)
+      assert.is_true(core.now() - started < 3)
+      assert.same({ 200, 200, 200 }, { results[1][1], results[2][1], results[4][1] })
+      assert.equal(200, results[3][1].status)
+      assert.equal(2, results.failed)
+      assert.equal("failed", results[6].err)
+      if name ~= "luv" then -- there the error belongs to whoever resumed it
+        assert.truthy(tostring(results[5].err):find("broken", 1, true))
+      end
+    end)
+
+    it("lets a pull's token function wait by the loop's own means", function()
+      local scope = sim:scope()
+      local bv = garner.blendvision { org_id = "sim-org", base_url = sim.url, token = function()
+        if host.sleep then
+          host.sleep(0.02)
+        else
+          host.fetch(sim.url .. "/_http/echo")
+        end
+        return scope.token
+      end }
+      assert.is_true(within(function()
+        return #assert(bv:live_metrics { live_id = "live-1", from = "-3d", to = "-2d",
+          types = { "frame_rate" } }:collect())
+      end) > 100)
+      bv:close()
+    end)
+
     it("goes on when a coroutine that waits is resumed by somebody else", function()
       if name ~= "luv" then
         return -- in the others nobody but the loop resumes a coroutine

@@ -27,6 +27,10 @@ local M = {}
 --- has ended, gives its results or raises its error: what garner.main does in this host
 ---@field log nil|fun(level: string, text: string) the host's own log
 ---@field closed nil|fun() the engine was closed: what is polled of it can go
+---@field outside nil|fun(go_on: fun(...), ...) a function that garner.all or a pull runs has
+--- yielded these values, which are not garner's but the loop's: has the loop do it, and calls go_on
+--- with what it gives. May leave that to whoever resumes the coroutine itself. Without it the
+--- function just goes on when others have had their turn
 ---@field server nil|boolean the process serves others, too: garner.main ends neither it nor the
 --- engine
 
@@ -125,17 +129,27 @@ function M.set_task(co, task)
   inside[co] = task
 end
 
+--- Hands a task over to its scheduler until it has something to look at. The task itself says
+--- what it waits for: it may have been resumed by somebody else.
+---@param task table
+---@param waitable table|nil `ready()`
+---@param deadline number|nil
+function M.await(task, waitable, deadline)
+  task.waits, task.waitable, task.deadline = true, waitable, deadline
+  coroutine.yield(M.WAIT)
+end
+
 -- Inside a task: hand the waiting over to the scheduler.
 local in_task = {
   wait = function(mailbox, deadline)
-    coroutine.yield(M.WAIT, {
+    M.await(M.task(), {
       ready = function()
-        return mailbox:pending() > 0
+        return mailbox:pending() > 0 or mailbox:is_closed()
       end,
     }, deadline)
   end,
   sleep = function(seconds)
-    coroutine.yield(M.WAIT, nil, M.host().now() + seconds)
+    M.await(M.task(), nil, M.host().now() + seconds)
   end,
   now = function()
     return M.host().now()

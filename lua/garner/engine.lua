@@ -305,7 +305,7 @@ function Operation:next()
       return event, value
     elseif task then
       sleeping[self] = task
-      coroutine.yield(driver.WAIT, self)
+      driver.await(task, self)
       sleeping[self] = nil
     end
   end

@@ -18,7 +18,8 @@ local Scheduler = {}
 Scheduler.__index = Scheduler
 
 local function new_scheduler()
-  return setmetatable({ ready = {}, first = 1, last = 0, waiting = {}, served = 0 }, Scheduler)
+  return setmetatable({ ready = {}, first = 1, last = 0, waiting = {}, away = {}, served = 0 },
+    Scheduler)
 end
 
 -- A task that starts tasks lets its own scheduler run them: one level, one mailbox.
@@ -41,28 +42,33 @@ function Scheduler:wake(task)
   end
 end
 
+local NONE = { n = 0 }
+
+local function entry_of(entry)
+  local failed = not entry[1] and entry.n >= 2 and entry[2] ~= nil
+  entry.ok = not failed
+  if failed then
+    entry.err = entry[2]
+  end
+  return entry
+end
+
+local function raised(co, err)
+  return { ok = false, n = 0, err = err, raised = true, traceback = debug.traceback(co) }
+end
+
 --- Starts a function as a task; on_end gets its entry.
 ---@param fn function
 ---@param on_end fun(entry: table)
 ---@return table task
 function Scheduler:spawn(fn, on_end)
-  local task = { scheduler = self, co = coroutine.create(fn), on_end = on_end }
+  local task = { scheduler = self, on_end = on_end, given = NONE }
+  task.co = coroutine.create(function()
+    task.entry = entry_of(compat.pack(fn()))
+  end)
   driver.set_task(task.co, task)
   self:push(task)
   return task
-end
-
-local function entry_of(co, ok, ...)
-  if ok then
-    local entry = compat.pack(...)
-    local failed = not entry[1] and entry.n >= 2 and entry[2] ~= nil
-    entry.ok = not failed
-    if failed then
-      entry.err = entry[2]
-    end
-    return entry
-  end
-  return { ok = false, n = 0, err = (...), raised = true, traceback = debug.traceback(co) }
 end
 
 -- Where some task is always ready nobody waits, and only waiting drives an inline
@@ -74,16 +80,22 @@ local function drive()
   end
 end
 
-function Scheduler:after(task, ok, token, waitable, deadline)
-  if coroutine.status(task.co) == "dead" then
-    return
-  end
-  if ok and token == driver.WAIT then
-    task.waitable, task.deadline = waitable, deadline
-    self.waiting[task] = true
-    return
-  end
-  self:push(task) -- the user's own yield: run on when the others had their turn
+-- What a task yields that is not garner's is the host's, whose loop does not know tasks: it goes
+-- on when the host has done that, or when somebody resumes it.
+function Scheduler:send_out(task, outside, ...)
+  self.away[task] = true
+  outside(function(...)
+    if self.away[task] then
+      self.away[task], task.given = nil, compat.pack(...)
+      self:push(task)
+    end
+  end, ...)
+end
+
+-- The user's own yield, where nobody else would know what it means: run on when the others had
+-- their turn.
+function Scheduler:yielded(task)
+  self:push(task)
   if self.first > self.served then
     self.served = self.last
     self:look()
@@ -91,21 +103,42 @@ function Scheduler:after(task, ok, token, waitable, deadline)
   end
 end
 
+local function finish(task, err)
+  driver.set_task(task.co, nil)
+  task.dropped = true
+  if not task.entry and errors.is_interrupt(err) then
+    error(err, 0) -- Ctrl-C is for the whole script
+  end
+  task.on_end(task.entry or raised(task.co, err))
+end
+
+-- Sorts a task that does not run now by what it has come to.
+function Scheduler:settle(task, err)
+  if coroutine.status(task.co) == "dead" then
+    finish(task, err)
+  elseif task.waits then
+    self.waiting[task] = true
+  else
+    return false
+  end
+  return true
+end
+
 function Scheduler:resume(task)
   if task.dropped then
     return
   end
-  task.waitable, task.deadline = nil, nil
-  local result = compat.pack(coroutine.resume(task.co))
-  if coroutine.status(task.co) == "dead" then
-    driver.set_task(task.co, nil)
-    task.dropped = true
-    if not result[1] and errors.is_interrupt(result[2]) then
-      error(result[2], 0) -- Ctrl-C is for the whole script
-    end
-    task.on_end(entry_of(task.co, compat.unpack(result, 1, result.n)))
+  local given = task.given
+  task.waits, task.waitable, task.deadline, task.given = false, nil, nil, NONE
+  local result = compat.pack(coroutine.resume(task.co, compat.unpack(given, 1, given.n)))
+  if self:settle(task, result[2]) then
+    return
+  end
+  local outside = driver.host().outside
+  if outside then
+    self:send_out(task, outside, compat.unpack(result, 2, result.n))
   else
-    self:after(task, compat.unpack(result, 1, 4))
+    self:yielded(task)
   end
 end
 
@@ -115,12 +148,28 @@ function Scheduler:drop(task)
     return
   end
   task.dropped = true
-  self.waiting[task] = nil
+  self.waiting[task], self.away[task] = nil, nil
   driver.set_task(task.co, nil)
   if task.waitable and task.waitable.cancel then
     task.waitable:cancel()
   end
   compat.close_coroutine(task.co)
+end
+
+-- Tasks that the host's own code resumed may have come to something of garner's. Gives whether
+-- one has.
+function Scheduler:look_outside()
+  local back = {}
+  for task in pairs(self.away) do
+    if task.waits or coroutine.status(task.co) == "dead" then
+      back[#back + 1] = task
+    end
+  end
+  for _, task in ipairs(back) do
+    self.away[task] = nil
+    self:settle(task, "garner: the task broke where the host's own code had resumed it")
+  end
+  return #back > 0
 end
 
 -- Makes ready whose wait is over: by the mailbox, by the clock, by a stranger's.
@@ -149,6 +198,10 @@ function Scheduler:look()
   end
   for _, task in ipairs(woken) do
     self:wake(task)
+  end
+  if next(self.away) then
+    local again = self:look_outside() and now or now + FOREIGN
+    earliest = math.min(earliest or again, again)
   end
   return earliest, now
 end
@@ -197,7 +250,7 @@ function Scheduler:pass(gate)
     local task = driver.task()
     if task and task.scheduler == self then
       gate.task = task
-      coroutine.yield(driver.WAIT, gate)
+      driver.await(task, gate)
       gate.task = nil
     elseif self.first <= self.last then
       self:step()

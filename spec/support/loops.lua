@@ -105,6 +105,16 @@ local function copas_host()
     copas.step(0)
   end
   host.sleep = copas.sleep
+  --- A request by means of the loop alone.
+  function host.fetch(url)
+    local address, port, path = url:match "^http://([^:/]+):(%d+)(/.*)$"
+    local client = require("socket").tcp()
+    assert(copas.connect(client, address, tonumber(port)))
+    copas.send(client, "GET " .. path .. " HTTP/1.0\r\n\r\n")
+    local line = copas.receive(client, "*l")
+    client:close()
+    return line
+  end
   return host
 end
 

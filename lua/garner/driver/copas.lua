@@ -41,12 +41,14 @@ end
 
 -- `select` tells but one of the objects that have the same descriptor: that one tells the others.
 function Waiter:receive()
-  if self.begun and self.at and not self.rung then
+  if not self.begun then
+    self.begun = true
+    return nil, "timeout"
+  elseif self.at and not self.rung then
     for _, other in ipairs(self.at:woken()) do
       other.rung = true
     end
   end
-  self.begun = true
   if self:dirty() then
     return true
   end
@@ -125,6 +127,16 @@ M.now = core.now
 ---@return boolean
 function M.yieldable()
   return compat.running() ~= nil and compat.yieldable()
+end
+
+--- What a task yields that is not garner's: a thread of copas yields it instead.
+---@param go_on fun(...)
+function M.outside(go_on, ...)
+  local asked = compat.pack(...)
+  copas.addthread(function()
+    go_on(coroutine.yield(compat.unpack(asked, 1, asked.n)))
+    read(new_waiter(core.now())) -- old versions close what a thread waited for last
+  end)
 end
 
 --- The engine was closed.

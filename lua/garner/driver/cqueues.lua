@@ -137,6 +137,14 @@ function M.yieldable()
   return cqueues.running() ~= nil and compat.yieldable()
 end
 
+--- What a task yields that is not garner's: a coroutine of the controller yields it instead.
+---@param go_on fun(...)
+function M.outside(go_on, ...)
+  cqueues.running():wrap(function(...)
+    go_on(coroutine.yield(...))
+  end, ...)
+end
+
 --- The engine was closed.
 function M.closed()
   if waiters and waiters:is_over() then

@@ -197,6 +197,10 @@ function M.yieldable()
   return compat.running() ~= nil and compat.yieldable()
 end
 
+--- What a task yields that is not garner's: whoever resumes it knows.
+function M.outside()
+end
+
 --- The engine was closed: in the loop's next round its handle will be too, so that
 --- `uv.loop_close` finds none.
 function M.closed()
