@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CONNECTIONS 1000
+#define CONNECTIONS 4000
 
 struct connection {
   int fd;           /* its socket */

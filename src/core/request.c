@@ -253,11 +253,18 @@ int gn_headers_next(const struct gn_buf *block, size_t *pos, const char **name,
 const char *gn_headers_find(const struct gn_buf *block, const char *name,
                             size_t *len) {
   const char *n, *v;
-  size_t pos = 0, nlen, vlen;
-  while (gn_headers_next(block, &pos, &n, &nlen, &v, &vlen))
-    if (nlen == strlen(name) && strncasecmp(n, name, nlen) == 0) {
+  size_t pos = 0, nlen, vlen, wanted = strlen(name);
+  while (pos < block->len) {
+    const char *line = block->data + pos, *end;
+    /* Most lines differ in their first letter, whatever its case. */
+    if ((*line ^ *name) & ~0x20) {
+      end = memchr(line, '\n', block->len - pos);
+      pos = end ? (size_t)(end + 1 - block->data) : block->len;
+    } else if (gn_headers_next(block, &pos, &n, &nlen, &v, &vlen) &&
+               nlen == wanted && strncasecmp(n, name, nlen) == 0) {
       *len = vlen;
       return v;
     }
+  }
   return NULL;
 }
