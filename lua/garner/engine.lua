@@ -11,7 +11,7 @@ local stats = require "garner.stats"
 local M = {}
 
 local engine -- closed also in a process that was forked from the one that made it
-local spare -- a waiter whose only operation has ended: the next one takes it
+local spares, spare_count = {}, 0 -- waiters whose only operation has ended: the next take them
 -- The open clients. Weak, as memory may end where the finalizer of one is called: then nobody
 -- counts it out.
 local clients = setmetatable({}, { __mode = "k" })
@@ -73,7 +73,7 @@ end
 
 local function close()
   local old = engine
-  engine, spare = nil, nil
+  engine, spares, spare_count = nil, {}, 0
   if old then
     old:close()
   end
@@ -132,12 +132,23 @@ local function new_waiter(e)
   return { engine = e, mailbox = e:mailbox_new(), operations = setmetatable({}, { __mode = "v" }) }
 end
 
--- One request after the other does not make a mailbox each.
+local SPARES_MAX = 64
+
+local function spare(waiter)
+  if spare_count < SPARES_MAX then
+    spare_count = spare_count + 1
+    spares[spare_count] = waiter
+  end
+end
+
+-- One request after the other does not make a mailbox each, nor do coroutines that come and go.
 local function own_waiter(e)
-  local waiter = spare
-  spare = nil
-  if waiter and waiter.engine == e then
-    return waiter
+  while spare_count > 0 do
+    local waiter = spares[spare_count]
+    spares[spare_count], spare_count = nil, spare_count - 1
+    if waiter.engine == e then
+      return waiter
+    end
   end
   return new_waiter(e)
 end
@@ -204,7 +215,7 @@ local function ended(op, value)
   if op.shared then
     op.waiter.operations[op.key] = nil
   else
-    spare = op.waiter
+    spare(op.waiter)
   end
   return "done", value
 end
@@ -387,7 +398,7 @@ function M.exchange(client, request, handlers)
   elseif not result then
     return nil, nil, new_operation(e, waiter, id, handlers)
   end
-  spare = waiter
+  spare(waiter)
   return result, status
 end
 

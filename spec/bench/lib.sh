@@ -28,7 +28,7 @@ on_core() { # "measured" or "other", command...
   local core=0
   [ "$1" = measured ] && core=$(($(nproc) - 1))
   shift
-  if [ "$(nproc)" -gt 1 ] && command -v taskset >/dev/null; then
+  if [ "${GARNER_BENCH_PIN:-1}" = 1 ] && [ "$(nproc)" -gt 1 ] && command -v taskset >/dev/null; then
     exec taskset -c "$core" "$@"
   fi
   exec "$@"
