@@ -136,8 +136,8 @@ local SPARES_MAX = 64
 
 local function spare(waiter)
   if spare_count < SPARES_MAX then
+    spares[spare_count + 1] = waiter -- may raise: memory
     spare_count = spare_count + 1
-    spares[spare_count] = waiter
   end
 end
 
