@@ -15,7 +15,7 @@ count() { # passed failed skipped seconds title [log...]
   [ "$3" = 0 ] || extra=", $3 skipped"
   say "$5: $1 ok, $2 not ok$extra ($4 s)"
   shift 5
-  [ "$bad" != 0 ] || return
+  [ "$bad" != 0 ] || return 0
   for log; do
     tail -n 200 "$log" | sed 's/^/   /'
     echo "   (all of it: ${log#"$root"/})"
