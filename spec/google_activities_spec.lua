@@ -39,9 +39,14 @@ describe("Google activities", function()
     assert.equal(3, midnights)
     assert.equal(rows[2].time, rows[3].time)
     assert.equal(9, scope:count "/activity/users/all/applications/drive")
-    local query = scope:requests()[1].query
-    assert.truthy(query:find("startTime=" .. day(4) .. "T00%3A00%3A00Z", 1, true), query)
-    assert.truthy(query:find("endTime=" .. day(3) .. "T00%3A00%3A00Z", 1, true), query)
+    local oldest = 0 -- windows are asked for side by side, in any order
+    for _, request in ipairs(scope:requests()) do
+      if request.query:find("startTime=" .. day(4) .. "T00%3A00%3A00Z", 1, true)
+        and request.query:find("endTime=" .. day(3) .. "T00%3A00%3A00Z", 1, true) then
+        oldest = oldest + 1
+      end
+    end
+    assert.equal(3, oldest)
   end)
 
   it("on an edge come once, whichever ends the server counts in", function()
