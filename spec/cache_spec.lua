@@ -189,6 +189,36 @@ describe("garner.cache", function()
       assert.are.same({ cancelled = 1, raised = 1, v = 2 }, seen)
     end)
 
+    it("gives a function's own text, too, to all who wait", function()
+      garner.time.set_clock(nil)
+      local cache, calls, fns = garner.cache(), 0, {}
+      for i = 1, 4 do
+        fns[i] = function()
+          return cache:get("a", function()
+            calls = calls + 1
+            driver.current().sleep(0.02)
+            return nil, "no luck"
+          end)
+        end
+      end
+      for _, result in ipairs(garner.all(fns)) do assert.equal("no luck", result.err) end
+      assert.equal(1, calls)
+    end)
+
+    it("forgets a failure as soon as a fetch has gone well", function()
+      local cache = garner.cache { ttl = 10, stale_if_error = 100 }
+      local _, err = cache:get("a", function()
+        return nil, garner.errors.new { kind = "throttled", retry_after = 60 }
+      end)
+      assert.equal("throttled", err.kind)
+      now = now + 1
+      assert.equal("v", cache:get("a", function() return "v" end))
+      now = now + 11
+      local value, _, about = cache:get("a", function() return "w" end)
+      assert.equal("w", value)
+      assert.is_nil(about.stale)
+    end)
+
     it("waits for one that died as long as its lock, for another as long as told", function()
       local dict = memory.new()
       local cache = garner.cache { dict = dict, lock = 20, wait = 0.1, stale_if_error = 100 }
@@ -262,6 +292,29 @@ describe("garner.cache", function()
       end
     end)
 
+    it("goes past the dict where no memory is left to hash a key", function()
+      local core = require "garner.core"
+      local dict, sha256 = watched(), core.sha256
+      local cache = garner.cache { dict = dict }
+      core.sha256 = function() return nil end
+      local value = cache:get("token-of-somebody", function() return "v" end)
+      local none, err = cache:get("token-of-somebody", function() return nil, "no luck" end)
+      core.sha256 = sha256
+      assert.equal("v", value)
+      assert.is_nil(none)
+      assert.equal("no luck", err)
+      assert.is_nil(next(dict.keys))
+    end)
+
+    it("writes times that are the same in every locale", function()
+      now = now + 0.1234
+      local dict = memory.new()
+      local cache = garner.cache { dict = dict, ttl = 1.5 }
+      cache:get("a", function() return "v" end)
+      local _, item = next(dict.items)
+      assert.equal("garner1 1000000000123 1500\ntv", item.value)
+    end)
+
     it("goes on where it is broken, full, or has something else", function()
       local dict = watched()
       local cache, events = quiet(garner.cache { dict = dict })
@@ -274,7 +327,8 @@ describe("garner.cache", function()
       assert.equal("cache.not_kept no memory", events[#events])
       dict.refuse = nil
       assert.equal("v", cache:get("a", function() return "v" end))
-      for _, nonsense in ipairs { "garner1 nonsense", 17, "garner1 1 1\nx", "" } do
+      for _, nonsense in ipairs { "garner1 nonsense", 17, "garner1 1 1\nx", "",
+        '{"at":1e18,"err":{"kind":"unheard of"}}', '{"at":1e18,"err":7}' } do
         for key in pairs(dict.keys) do
           if not key:find ":lock$" then dict:set(key, nonsense, 10) end
         end

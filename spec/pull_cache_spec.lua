@@ -262,6 +262,16 @@ describe("a pull through a cache", function()
     end
   end)
 
+  it("keeps nothing for a client that cannot be named", function()
+    local bv = client(garner.cache(), { headers = { ["x-name"] = "caf\233" } })
+    for _ = 1, 2 do
+      check_rows(assert(pull(bv, NOW - 7200, NOW - 3600):collect()), NOW - 7200, NOW - 3600)
+    end
+    assert.equal("caf\233", asked[1].headers["x-name"])
+    assert.is_true(#asked % 2 == 0 and #asked > 0)
+    assert.equal(asked[1].from, asked[#asked / 2 + 1].from)
+  end)
+
   it("does not trust what it finds", function()
     local dict = memory.new()
     local bv = client(garner.cache { dict = dict })

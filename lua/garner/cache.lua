@@ -145,13 +145,19 @@ local function call(self, method, ...)
   return nil, tostring(value)
 end
 
+-- Times are kept as whole milliseconds: a fraction looks different in every locale.
+local function ms(seconds)
+  return ("%.0f"):format(seconds * 1000)
+end
+
 -- The kept value of a key: { text, at, ttl }.
 local function load_entry(self, key)
   local value = call(self, "get", key)
   if type(value) ~= "string" then return nil end
-  local at, seconds, start = value:match "^garner1 (%d+%.?%d*) (%d+%.?%d*)\n()"
-  at, seconds = tonumber(at), tonumber(seconds)
-  if not (at and seconds) or at > time.now() + AHEAD then return nil end
+  local at, seconds, start = value:match "^garner1 (%d+) (%d+)\n()"
+  if not at then return nil end
+  at, seconds = tonumber(at) / 1000, tonumber(seconds) / 1000
+  if at > time.now() + AHEAD then return nil end
   return { text = value:sub(start), at = at, ttl = seconds }
 end
 
@@ -161,9 +167,12 @@ local function store(self, key, text, seconds, stale)
     why = ("%d bytes are more than max_value"):format(#text)
   else
     local ok
-    ok, why = call(self, "set", key, ("garner1 %.3f %.3f\n"):format(time.now(), seconds) .. text,
-      seconds + stale)
-    if ok then return true end
+    ok, why = call(self, "set", key, "garner1 " .. ms(time.now()) .. " " .. ms(seconds) .. "\n"
+      .. text, seconds + stale)
+    if ok then
+      call(self, "delete", key .. ":note") -- what failed before is over
+      return true
+    end
   end
   complain(self, "cache.not_kept", { bytes = #text, error = tostring(why) })
   return false
@@ -219,6 +228,7 @@ local function note(self, key, fields, seconds)
 end
 
 local function note_error(self, key, err)
+  if type(err) == "string" then return note(self, key, { text = err }, self.ttl.open) end
   if not (errors.is(err) and PASSED_ON[err.kind]) then return end
   local fields = {}
   for _, name in ipairs(NOTED) do fields[name] = err[name] end
@@ -231,8 +241,11 @@ local function read_note(self, key)
   return type(fields) == "table" and type(fields.at) == "number" and fields or nil
 end
 
+-- The error of a note, if it is of one: garner's, or a function's own text.
 local function noted_error(fields)
-  local err = errors.new(fields.err)
+  local said = fields and fields.err
+  if type(said) ~= "table" or errors.kinds[said.kind] == nil then return fields and fields.text end
+  local err = errors.new(said)
   err.message = err.message .. " (one request for all who waited)"
   return err
 end
@@ -300,9 +313,9 @@ end
 local function fetch_locked(self, key, rules, held)
   local value, _, about = fresh(self, key, rules)
   if value == nil and rules.stale > 0 then
-    local last = read_note(self, key)
-    if last and last.err then
-      value, _, about = stale_or(self, key, rules, noted_error(last))
+    local err = noted_error(read_note(self, key))
+    if err then
+      value, _, about = stale_or(self, key, rules, err)
     end
   elseif value ~= nil then
     stats.count("cache", "hit")
@@ -322,14 +335,31 @@ local function wait_for_other(self, key, rules, waiter)
   waiter.pause = math.min((waiter.pause or FIRST_PAUSE / FACTOR) * FACTOR, LONGEST_PAUSE)
   driver.current().sleep(waiter.pause)
   local last = read_note(self, key)
-  if last and last.at >= waiter.begun and last.err then
-    return false, stale_or(self, key, rules, noted_error(last))
-  elseif last and last.at >= waiter.begun and last.alone then
+  if last and last.at < waiter.begun then last = nil end
+  local err = noted_error(last)
+  if err then
+    return false, stale_or(self, key, rules, err)
+  elseif last and last.alone then
     return false, fetch(self, key, rules, nil)
   elseif driver.current().now() >= waiter.deadline then
     return false, stale_or(self, key, rules, too_long(self))
   end
   return true
+end
+
+-- The name of a key in the dict; nil where there is no memory to make one: keys may hold secrets,
+-- so none goes there as it is.
+local function hashed(key)
+  local sum = core.sha256(key)
+  return sum and "garner:" .. sum
+end
+
+-- A fetch that the dict hears nothing of.
+local function past(rules)
+  stats.count("cache", "miss")
+  local value, err = rules.fetch(function() end)
+  if value == nil and err ~= nil then return nil, err end
+  return value, nil, {}
 end
 
 --- The value of a key: the one that is kept, another's, or a new one.
@@ -340,7 +370,8 @@ end
 ---@return { age: number|nil, stale: boolean|nil, cause: garner.Error|nil }|nil about age: seconds
 --- since it was fetched, nil for a new one
 function Cache:through(key, rules)
-  key = "garner:" .. (core.sha256(key) or key)
+  key = hashed(key)
+  if not key then return past(rules) end
   local waiter
   while true do
     local value, _, about = fresh(self, key, rules)
@@ -404,8 +435,8 @@ end
 ---@param key string
 function Cache:delete(key)
   if type(key) ~= "string" then errors.misuse("cache:delete: the key must be a text") end
-  key = "value\0" .. key
-  call(self, "delete", "garner:" .. (core.sha256(key) or key))
+  key = hashed("value\0" .. key)
+  if key then call(self, "delete", key) end
 end
 
 methods.guard(Cache, "cache", M.is)

@@ -20,7 +20,7 @@ local EXACT = 1e-6 -- seconds
 ---@field fetch fun(window: table, budget: table, keep: fun(page: string)): table|nil,
 ---       garner.Error|nil
 ---@field read fun(window: table, pages: string[]): table|nil the answer again
----@field identity fun(): string who asks
+---@field identity fun(): string|nil who asks; nil: that cannot be said, and nothing is kept
 ---@field windows boolean false: there is one, of everything there is
 ---@field on_clock boolean its windows are of instants, or of times in a zone that is known
 
@@ -46,29 +46,31 @@ end
 
 -- A tail is named by its begin alone: its end moves on with the clock.
 local function key_of(source, keeper, window, open)
-  local asked = copy(window)
+  local asked, who = copy(window), keeper.identity()
+  if not who then return nil end
   if open and asked.send_to then asked.send_to = asked.send_from end
-  local text = json.try_encode { who = keeper.identity(), open = open, verb = source.operation,
+  local text = json.try_encode { who = who, open = open, verb = source.operation,
     about = keeper.about(asked) }
   return text and "window\0" .. text
 end
 
--- Pages as one text: a line of numbers, then the texts.
+-- Pages as one text: a line of numbers (the window's end in microseconds, the pages' lengths),
+-- whole ones in any locale, then the texts.
 local function pack(window, pages)
-  local head = { ("%.6f"):format(window.send_to) }
+  local head = { ("%.0f"):format(window.send_to * 1e6) }
   for _, page in ipairs(pages) do head[#head + 1] = ("%d"):format(#page) end
   return table.concat(head, " ") .. "\n" .. table.concat(pages)
 end
 
 local function unpack_pages(text)
-  local head, start = text:match "^([%d%. %-]+)\n()"
+  local head, start = text:match "^([%d %-]+)\n()"
   if not head then return nil end
   local to, pages = nil, {}
   for number in head:gmatch "%S+" do
     number = tonumber(number)
     if not number then return nil end
     if not to then
-      to = number
+      to = number / 1e6
     else
       pages[#pages + 1] = text:sub(start, start + number - 1)
       start = start + number
@@ -193,10 +195,10 @@ end
 
 ---A short name for all that a credential is, in which nothing of it is left.
 ---@param parts table plain data
----@return string
+---@return string|nil name nil for what is no JSON (a header that is not UTF-8)
 function M.fold(parts)
-  local text = assert(json.try_encode(parts))
-  return core.sha256(text) or text
+  local text = json.try_encode(parts)
+  return text and core.sha256(text) or nil
 end
 
 return M
