@@ -261,7 +261,7 @@ describe("what a pull says about itself", function()
   end)
 
   it("tells the jobs that are waited for", function()
-    local made
+    local made, ended
     local most = 0
     made = new { fetch = function(each)
       each.job = "job"
@@ -269,9 +269,13 @@ describe("what a pull says about itself", function()
       return { rows = { { n = each.index } } }
     end }
     local results = tasks.all {
-      function() return made:collect() end,
       function()
-        for _ = 1, 20 do
+        local rows = made:collect()
+        ended = true
+        return rows
+      end,
+      function()
+        while not ended do
           most = math.max(most, made.run and made.run.meter.jobs or 0)
           driver.current().sleep(0.001)
         end
