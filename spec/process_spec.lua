@@ -160,7 +160,7 @@ end)
 
 -- Of children that fork from between handshakes one in 200 met a lock of OpenSSL's that nobody
 -- would ever give back.
-queue("handshakes", 0, "threaded", [[
+local HANDSHAKES = [[
   local engine = core.engine_new { thread = true }
   local mailbox = engine:mailbox_new()
   local options = { base_url = tls_url, ca_file = ca_file, proxy = false, http_version = "1.1" }
@@ -195,10 +195,17 @@ queue("handshakes", 0, "threaded", [[
   for i = 37, 40 do assert(process.wait(pids[i]) == 0) end
   assert(done > 0)
   engine:close()
-]])
+]]
+
+if not sanitized then
+  queue("handshakes", 0, "threaded", HANDSHAKES)
+end
 
 describe("A fork", function()
   it("while a thread is amid TLS handshakes leaves the child free to begin its own", function()
+    if sanitized then
+      return pending "the sanitizer's own allocator may be left locked, by a resolver's thread"
+    end
     outcome "handshakes"
   end)
 end)

@@ -171,13 +171,20 @@ static void test_part_stays_locked(void **state) {
 static void begin_and_die(struct rig *g, int fd) {
   struct gn_error err = {0};
   struct gn_mailbox *m;
+  int ready[2];
+  char c;
   g->engine = gn_engine_new(g->threaded, &err);
   m = gn_mailbox_new(g->engine);
   gn_policy_enter(g->policy);
   gn_engine_submit(g->engine, m, g->policy, download(g), &err);
   until_written(g, 20000);
-  if (fork() == 0)
+  assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+  if (fork() == 0) {
+    /* Not before it has let go of what it inherited. */
+    assert_int_equal(write(ready[1], "", 1), 1);
     wait_for_end(fd);
+  }
+  assert_int_equal(read(ready[0], &c, 1), 1);
   kill(getpid(), SIGKILL);
 }
 
@@ -200,7 +207,13 @@ static void test_part_of_the_dead(void **state) {
   close(ends[1]);
 }
 
-#ifdef CHILD_THREADS
+/* A fork finds an allocator of a sanitizer's with its locks taken, by the
+ * threads of this test: then it is not garner that hangs in the child. */
+#if defined(CHILD_THREADS) && !defined(__SANITIZE_ADDRESS__)
+#define AMID_WORK
+#endif
+
+#ifdef AMID_WORK
 struct busy {
   struct rig *rig;          /* server and client */
   struct gn_engine *engine; /* that is to be at work */
@@ -361,15 +374,18 @@ static int stop(void **state) {
 #define EACH(test) ONE(test, inline), ONE(test, threaded)
 
 int main(void) {
-#ifndef CHILD_THREADS
-  print_message("the thread sanitizer knows no threads in a child of fork: "
+#ifndef AMID_WORK
+  print_message("sanitizers hang in a child of fork that has threads: "
                 "test_amid_work is left to the other builds\n");
 #endif
   const struct CMUnitTest tests[] = {
     EACH(test_hang_up_is_seen), EACH(test_part_is_unlocked),
     EACH(test_part_stays_locked), ONE(test_part_of_the_dead, inline),
 #ifdef CHILD_THREADS
-    ONE(test_part_of_the_dead, threaded), ONE(test_amid_work, threaded),
+    ONE(test_part_of_the_dead, threaded),
+#endif
+#ifdef AMID_WORK
+    ONE(test_amid_work, threaded),
 #endif
     ONE(test_inherited, inline),
   };
