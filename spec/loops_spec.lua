@@ -288,6 +288,26 @@ for _, name in ipairs(loops.names) do
       assert.truthy(message:find("C function", 1, true), message)
     end)
 
+    it("a wait that could not yield disturbs nobody, not even its own coroutine", function()
+      local slept, status
+      local sleep = host.sleep or driver.host().sleep
+      host.spawn(function()
+        assert.is_false(pcall(string.gsub, "a", "a", function()
+          api:get "/_http/delay/20"
+        end))
+        local begun = core.now()
+        sleep(0.2)
+        slept = core.now() - begun
+      end)
+      host.spawn(function()
+        sleep(0.05)
+        status = assert(api:get("/_http/delay/20")).status
+      end)
+      host.run()
+      assert.is_true(slept >= 0.19, slept)
+      assert.equal(200, status)
+    end)
+
     it("a token function waits in the loop, too", function()
       local scope = sim:scope()
       local client = clients.client({ token = function()

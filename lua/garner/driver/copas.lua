@@ -86,10 +86,16 @@ local function read(waiter)
   timed[waiter] = nil
 end
 
+-- Copas remembers what it selected last, and who could not yield (see shared.is_in).
+local function let_go(waiter)
+  waiter.at, waiter.mailbox = nil, nil
+end
+
 -- Who still waits at an engine that is closed: in a child of fork no descriptor tells them.
 local function tell_all(at)
   for _, waiter in ipairs(at:woken()) do
     waiter.rung = true
+    let_go(waiter)
   end
 end
 
@@ -106,12 +112,12 @@ function M.wait(mailbox, deadline)
   if before and before ~= waiters then
     tell_all(before)
   end
-  local waiter = new_waiter(deadline)
-  waiter.at, waiter.mailbox = waiters, mailbox
-  waiter.at:enter(waiter, mailbox)
+  local waiter, at = new_waiter(deadline), waiters
+  waiter.at, waiter.mailbox = at, mailbox
+  at:enter(waiter, mailbox)
   read(waiter)
-  waiter.at:leave(waiter)
-  waiter.at, waiter.mailbox = nil, nil -- copas remembers what it selected last
+  at:leave(waiter)
+  let_go(waiter)
 end
 
 --- Sleeps; the loop goes on.

@@ -42,13 +42,28 @@ end
 
 local threads = setmetatable({}, { __mode = "kv" }) -- who waits -> the coroutine
 
+-- Whether the one that polls for others does so: see shared.is_in.
+local function is_there(waiter)
+  return waiter ~= nil and shared.is_in(threads[waiter], M.wait)
+end
+
 local function join(group, waiter)
   group[#group + 1] = waiter
   waiter.place = #group
   threads[waiter] = compat.running()
-  local leading = group.leader and threads[group.leader]
-  if not leading or coroutine.status(leading) == "dead" then
+  if not is_there(group.leader) then
     group.leader = waiter
+  end
+end
+
+local function lead(group)
+  group.leader = nil
+  for _, waiter in ipairs(group) do
+    if is_there(waiter) then
+      group.leader = waiter
+      waiter.changed:signal()
+      return
+    end
   end
 end
 
@@ -57,10 +72,7 @@ local function part(group, waiter)
   group[waiter.place], last.place = last, waiter.place
   group[#group] = nil
   if group.leader == waiter then
-    group.leader = group[1]
-    if group.leader then
-      group.leader.changed:signal()
-    end
+    lead(group)
   end
 end
 

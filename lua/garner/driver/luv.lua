@@ -71,14 +71,14 @@ local function finish(waiter)
   end
 end
 
--- One that could not yield (in Lua 5.1 and 5.2 nobody can tell before) is still there.
-local function new_waiter(fields)
+-- One that could not yield (see shared.is_in) is still there. `where` is what it is to yield in.
+local function new_waiter(fields, where)
   local co = compat.outermost()
   local before = waits[co]
   if before then
     finish(before)
   end
-  fields.co, waits[co] = co, fields
+  fields.co, fields.inner, fields.where, waits[co] = co, compat.running(), where, fields
   return fields
 end
 
@@ -89,7 +89,7 @@ local function resume(list)
     local co = waiter.co
     if not waiter.over then
       finish(waiter)
-      if coroutine.status(co) == "suspended" then
+      if coroutine.status(co) == "suspended" and shared.is_in(waiter.inner, waiter.where) then
         local ok, err = coroutine.resume(co)
         if not ok then
           local text = debug.traceback(co, tostring(err))
@@ -165,7 +165,7 @@ function M.wait(mailbox, deadline)
   end
   M.check()
   local at = current()
-  local waiter = new_waiter { mailbox = mailbox, at = at }
+  local waiter = new_waiter({ mailbox = mailbox, at = at }, M.wait)
   local handle = handle_of(at)
   if deadline then
     waiter.timer = new_timer(deadline - core.now(), waiter)
@@ -182,7 +182,7 @@ function M.sleep(seconds)
   M.check()
   local deadline = core.now() + seconds
   repeat
-    local waiter = new_waiter {}
+    local waiter = new_waiter({}, M.sleep)
     waiter.timer = new_timer(deadline - core.now(), waiter)
     coroutine.yield()
     finish(waiter)

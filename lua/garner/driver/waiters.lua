@@ -37,6 +37,28 @@ function M.at(known, anchored)
   }, Waiters)
 end
 
+-- In Lua 5.1 and 5.2 nobody can tell before whether a yield is possible; one that was not has
+-- raised, and left its waiter behind.
+local blind = core.yieldable() == nil
+
+local DEPTH = 10 -- levels of a loop's own between `wait` and the yield, at most
+
+--- Whether a coroutine is still suspended in a driver's `wait` (or whatever function).
+---@param co thread|nil
+---@param wait function
+---@return boolean
+function M.is_in(co, wait)
+  if not co or coroutine.status(co) ~= "suspended" then
+    return false
+  end
+  local level, info = 0, blind and debug.getinfo(co, 0, "f")
+  while info and info.func ~= wait and level < DEPTH do
+    level = level + 1
+    info = debug.getinfo(co, level, "f")
+  end
+  return not blind or info ~= nil and info.func == wait
+end
+
 --- Whether nothing comes any more: the engine is closed, or another process's.
 ---@return boolean
 function Waiters:is_over()
