@@ -406,8 +406,11 @@ local function decoded(text)
 end
 
 --- A value of one's own: the kept one while it is fresh, else what the function gives. Of all who
---- ask for one key at the same time, one calls its function, the others wait for that value (or
---- its error).
+--- ask for one key at the same time, one calls its function, the others wait for that value, or
+--- its error if that is a text or garner's and says how the server is (what is raised, cancelled or
+--- a limit of the caller's own is not theirs: the next one calls its function). A coroutine that is
+--- dropped in the middle, such as a request of nginx that its client aborts, holds the others up
+--- for the cache's `lock` at most.
 ---@param key string
 ---@param fn fun(): any, any gives the value (text, or what garner.json can encode), or nil and an
 --- error; nil alone is not kept; it may wait

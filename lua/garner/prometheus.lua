@@ -212,7 +212,8 @@ M.CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 ---   init_worker_by_lua_block { require("garner").prometheus { dict = "garner" } }
 ---   location = /metrics { content_by_lua_block {
 ---     ngx.header.content_type = "text/plain; version=0.0.4; charset=utf-8"
----     ngx.print(require("garner").prometheus { dict = "garner" })
+---     local garner = require "garner"
+---     ngx.print(garner.check(garner.prometheus { dict = "garner" }))
 ---   } }
 ---@param opts table|nil dict, interval (5 s), labels (map: added to every sample)
 ---@return string|nil text

@@ -137,7 +137,7 @@ end
 ---What garner did so far in all workers, as Prometheus reads it.
 function M.counters()
   ngx.header["Content-Type"] = "text/plain; version=0.0.4; charset=utf-8"
-  ngx.print(garner.prometheus { dict = "garner" })
+  ngx.print(garner.check(garner.prometheus { dict = "garner" }))
 end
 
 ---Called once, in init_by_lua: what is wrong with the settings shows at the start.

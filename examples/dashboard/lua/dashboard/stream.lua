@@ -35,7 +35,9 @@ end
 ---@return number epoch
 function Stream:from(state, now)
   local earliest = now - self.spec.seconds
-  return state.through and math.max(earliest, state.through - self.spec.settle) or earliest
+  if not state.through then return earliest end
+  -- A second at least: with `settle` 0 a look may come before the clock has gone on.
+  return math.max(earliest, math.min(state.through - self.spec.settle, now - 1))
 end
 
 -- The points of a series that were not sent yet, or with another value.
