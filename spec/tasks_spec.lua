@@ -117,6 +117,21 @@ describe("garner.all", function()
     assert.same({ "a1", "b", "a2" }, order)
   end)
 
+  it("lets the host's loop go on while a task does nothing but yield", function()
+    local done, yields = false, 0
+    garner.use { now = core.now, yieldable = function() return true end,
+      wait = function() end, sleep = function() done = true end }
+    local results = garner.all { function()
+      while not done and yields < 1000 do
+        yields = yields + 1
+        coroutine.yield()
+      end
+    end }
+    garner.use "block"
+    assert.equal(0, results.failed)
+    assert.equal(1, yields)
+  end)
+
   it("lets others go on while a task does nothing but yield", function()
     local api = clients.client()
     local status

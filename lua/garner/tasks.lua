@@ -93,13 +93,17 @@ function Scheduler:send_out(task, outside, ...)
 end
 
 -- The user's own yield, where nobody else would know what it means: run on when the others had
--- their turn.
+-- their turn, those of the host's loop too: what it waits for may be theirs to do.
 function Scheduler:yielded(task)
   self:push(task)
   if self.first > self.served then
     self.served = self.last
     self:look()
     drive()
+    local host = driver.host()
+    if host.yieldable() then
+      host.sleep(0)
+    end
   end
 end
 
