@@ -31,6 +31,10 @@ if not found then
   core = nil
 end
 
+-- busted unloads what a spec file loaded. Old versions of luv do not outlive that:
+-- what is loaded again finds its first loop, which has been freed.
+pcall(require, "luv")
+
 local function allowed(target)
   return target:find "^/dev/" ~= nil
 end
