@@ -194,7 +194,7 @@ describe("the block driver", function()
       local started = core.now()
       driver.current().sleep(0.15)
       local took = core.now() - started
-      assert.is_true(took >= 0.15 and took < 0.5, took)
+      assert.is_true(took >= 0.15 and took < 5, took)
       assert(clients.client():get("/_http/echo"))
     end
   end)
