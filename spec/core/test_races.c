@@ -186,6 +186,41 @@ static void test_close_from_threads(void **state) {
   assert_int_equal(gn_running_count(), 1);
 }
 
+static void *wait_on(void *engine) {
+  while (!gn_engine_is_closed(engine))
+    gn_engine_wait(engine, gn_engine_sequence(engine), 20000);
+  gn_engine_unref(engine);
+  return NULL;
+}
+
+/* Closed by another thread than the one that steps it. */
+static void test_close_of_inline(void **state) {
+  struct rig *g = *state;
+  struct gn_engine *shared = g->engine;
+  int i, k;
+  server_set(g->server, slow_or_quick, NULL);
+  for (i = 0; i < 40; i++) {
+    struct gn_error err;
+    struct worker w = {.rig = g};
+    struct gn_engine *e = gn_engine_new(false, &err);
+    struct gn_mailbox *m = gn_mailbox_new(e);
+    pthread_t waiter;
+    gn_engine_ref(e);
+    g->engine = e;
+    for (k = 0; k < 8; k++)
+      begin(&w, m, k % 2);
+    pthread_create(&waiter, NULL, wait_on, e);
+    usleep((useconds_t)(i % 8) * 300);
+    gn_engine_close(e);
+    take_all(&w, m);
+    assert_int_equal(w.ends, w.submitted);
+    pthread_join(waiter, NULL);
+    gn_mailbox_close(m);
+    gn_engine_unref(e);
+  }
+  g->engine = shared;
+}
+
 #ifdef CHILD_THREADS
 /* The process exits while its engines work and another thread closes them. */
 static void test_exit(void **state) {
@@ -274,7 +309,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
     THREADED(test_threads), THREADED(test_no_lost_cancel),
     THREADED(test_no_lost_wake_up),
-    THREADED(test_close_from_threads),
+    THREADED(test_close_from_threads), INLINE(test_close_of_inline),
 #ifdef CHILD_THREADS
     INLINE(test_exit),
 #endif

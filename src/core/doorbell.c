@@ -145,33 +145,32 @@ static void hang_up(struct gn_doorbell *d, struct gn_bell *b) {
   gn_free(b);
 }
 
-static struct gn_mailbox *unsubscribe(struct gn_doorbell *d,
-                                      struct gn_bell *b) {
+/* False: it was not subscribed, or its answer is on its way. Who owns the
+ * mailbox may close it at this moment: so the lock is held to look, too. */
+static bool unsubscribe(struct gn_doorbell *d, struct gn_bell *b) {
   struct gn_mailbox *m;
+  bool waits;
   gn_engine_lock(d->engine);
+  waits = b->link != NULL;
   m = link_out(b);
   gn_engine_unlock(d->engine);
-  return m;
+  if (m)
+    gn_mailbox_release(m);
+  return waits;
 }
 
 static void out_of_time(struct gn_timer *t) {
   struct gn_bell *b = t->owner;
-  struct gn_engine *e = b->doorbell->engine;
-  struct gn_mailbox *m;
-  bool waits;
-  gn_engine_lock(e);
-  waits = b->link != NULL; /* else the answer is on its way */
-  m = link_out(b);
-  gn_engine_unlock(e);
-  if (m)
-    gn_mailbox_release(m);
-  if (waits)
+  if (unsubscribe(b->doorbell, b))
     answer(b, "-\n");
 }
 
 /* It hung up, or broke the rules. */
 static void lose(struct gn_doorbell *d, struct gn_bell *b) {
-  struct gn_mailbox *m = unsubscribe(d, b);
+  struct gn_mailbox *m;
+  gn_engine_lock(d->engine);
+  m = link_out(b);
+  gn_engine_unlock(d->engine);
   if (m) {
     gn_engine_cancel_mailbox(d->engine, m);
     gn_mailbox_release(m);
@@ -226,7 +225,6 @@ static int take_subscription(struct gn_doorbell *d, struct gn_bell *b,
 /* The line is ended by a NUL. -1: no line of the protocol. */
 static int take_line(struct gn_doorbell *d, struct gn_bell *b,
                      const char *line, size_t len) {
-  struct gn_mailbox *m;
   if (!b->known) {
     if (!is_key(d, line, len))
       return -1;
@@ -235,8 +233,7 @@ static int take_line(struct gn_doorbell *d, struct gn_bell *b,
   }
   gn_timer_clear(&d->engine->timers, &b->deadline);
   if (len == 1 && line[0] == '-') {
-    if ((m = unsubscribe(d, b)))
-      gn_mailbox_release(m);
+    unsubscribe(d, b);
     answer(b, "-\n");
     return 0;
   }
@@ -411,13 +408,8 @@ void gn_doorbell_free(struct gn_doorbell *d) {
   if (!d)
     return;
   while ((b = d->friends ? d->friends : d->strangers)) {
-    struct gn_mailbox *m;
-    bool waits = b->link != NULL;
-    m = unsubscribe(d, b);
-    if (waits)
+    if (unsubscribe(d, b))
       answer(b, "+\n");
-    if (m)
-      gn_mailbox_release(m);
     hang_up(d, b);
   }
   gn_timer_clear(&d->engine->timers, &d->patience);

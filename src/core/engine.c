@@ -7,6 +7,7 @@
 #include "engine_state.h"
 
 #include "alloc.h"
+#include "auth.h"
 #include "exchange.h"
 #include "platform.h"
 #include "relay.h"
@@ -16,6 +17,7 @@
 
 #define KEPT_CONNECTIONS 128L
 #define LONGEST_POLL_MS 60000
+#define INLINE_POLL_MS 1000 /* nothing ends it: so soon a close is seen */
 #define JOIN_TIMEOUT_MS 5000
 
 void gn_engine_lock(struct gn_engine *e) {
@@ -249,7 +251,7 @@ static void poll_sockets(struct gn_engine *e, int ms) {
     gn_doorbell_run(doorbell);
 }
 
-void gn_engine_step(struct gn_engine *e, int64_t ms) {
+static void step(struct gn_engine *e, int64_t ms) {
   uint64_t before = gn_engine_sequence(e);
   int64_t now, due, wait = ms;
   /* A thread has worked before it waits: by the step before. */
@@ -262,8 +264,8 @@ void gn_engine_step(struct gn_engine *e, int64_t ms) {
   due = gn_timer_next(&e->timers);
   if (due != GN_NEVER && due - now < wait)
     wait = due - now;
-  if (wait > LONGEST_POLL_MS)
-    wait = LONGEST_POLL_MS;
+  if (wait > (e->threaded ? LONGEST_POLL_MS : INLINE_POLL_MS))
+    wait = e->threaded ? LONGEST_POLL_MS : INLINE_POLL_MS;
   if (wait < 0)
     wait = 0;
   poll_sockets(e, (int)wait);
@@ -298,6 +300,55 @@ static void shut_down(struct gn_engine *e) {
   gn_engine_unlock(e);
 }
 
+/* An inline engine may be closed by another thread than the one that steps it:
+ * a process that exits closes all of them. */
+static bool step_begin(struct gn_engine *e) {
+  bool may;
+  if (gn_engine_is_foreign(e))
+    return false;
+  gn_engine_lock(e);
+  may = !e->stopping;
+  if (may) {
+    e->stepping = true;
+    e->refs++;
+  }
+  gn_engine_unlock(e);
+  return may;
+}
+
+static void step_end(struct gn_engine *e) {
+  bool last;
+  gn_engine_lock(e);
+  e->stepping = false;
+  last = e->left_to_step;
+  if (e->stopping)
+    pthread_cond_broadcast(&e->changed);
+  gn_engine_unlock(e);
+  if (last)
+    shut_down(e);
+  gn_engine_unref(e);
+}
+
+void gn_engine_step(struct gn_engine *e, int64_t ms) {
+  if (!step_begin(e))
+    return;
+  step(e, ms);
+  step_end(e);
+}
+
+/* False: the step takes too long, and is to shut down itself when it ends. */
+static bool wait_for_step(struct gn_engine *e) {
+  int64_t until = gn_now_ms() + JOIN_TIMEOUT_MS;
+  bool ended;
+  gn_engine_lock(e);
+  while (e->stepping && gn_cond_wait_until(&e->changed, &e->lock, until)) {
+  }
+  ended = !e->stepping;
+  e->left_to_step = !ended;
+  gn_engine_unlock(e);
+  return ended;
+}
+
 static bool is_stopping(struct gn_engine *e) {
   bool stopping;
   gn_engine_lock(e);
@@ -309,7 +360,7 @@ static bool is_stopping(struct gn_engine *e) {
 static void *thread_main(void *arg) {
   struct gn_engine *e = arg;
   while (!is_stopping(e))
-    gn_engine_step(e, LONGEST_POLL_MS);
+    step(e, LONGEST_POLL_MS);
   shut_down(e);
   gn_engine_unref(e);
   return NULL;
@@ -337,6 +388,7 @@ static void destroy(struct gn_engine *e) {
   pthread_cond_destroy(&e->changed);
   pthread_mutex_destroy(&e->lock);
   gn_counters_unref(e->counters);
+  gn_wipe(&e->address, sizeof e->address);
   gn_free(e);
 }
 
@@ -435,19 +487,18 @@ void gn_engine_close(struct gn_engine *e) {
   if (!first) {
     /* Another thread is closing it: true for the caller only when it is done,
      * since a process may be about to exit. */
-    if (e->threaded)
-      wait_stopped(e);
+    wait_stopped(e);
     return;
   }
   gn_engine_hush(e);
   /* A thread that hangs is left to itself and keeps the engine's memory by its
    * own reference. */
-  if (!e->threaded)
-    shut_down(e);
-  else if (wait_stopped(e))
+  if (e->threaded && wait_stopped(e))
     pthread_join(e->thread, NULL);
-  else
+  else if (e->threaded)
     pthread_detach(e->thread);
+  else if (wait_for_step(e))
+    shut_down(e);
   gn_running_remove(&e->running);
 }
 
@@ -500,7 +551,8 @@ uint64_t gn_engine_wait(struct gn_engine *e, uint64_t seen, int64_t ms) {
   /* Where there are events that the caller has not seen, it must not sleep. */
   if (gn_engine_sequence(e) != seen)
     gn_engine_step(e, 0);
-  while (gn_engine_sequence(e) == seen && gn_now_ms() < until)
+  while (gn_engine_sequence(e) == seen && gn_now_ms() < until &&
+         !is_stopping(e))
     gn_engine_step(e, until - gn_now_ms());
   return gn_engine_sequence(e);
 }

@@ -41,6 +41,8 @@ struct gn_engine {
   bool attention;                   /* some work has a flag up; the lock */
   bool stopping;                    /* no more work is taken; the lock */
   bool stopped;                     /* nothing runs any more; the lock */
+  bool stepping;                    /* inline: a step runs; the lock */
+  bool left_to_step;                /* it shuts down as it ends; the lock */
   bool threaded;                    /* has a thread; never changes */
   pthread_t thread;                 /* if threaded */
   unsigned generation;              /* of the process that made it */

@@ -144,6 +144,8 @@ int gn_engine_doorbell(struct gn_engine *e, struct gn_doorbell_address *out,
 void gn_engine_hush(struct gn_engine *e) {
   gn_engine_lock(e);
   signal_descriptor(e);
-  gn_folder_remove(e->address.path);
   gn_engine_unlock(e);
+  /* No lock is held over a call of the file system: closed, the engine gets
+   * no other address any more. */
+  gn_folder_remove(e->address.path);
 }

@@ -48,6 +48,10 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg,
     return 0;
   }
   if (i == 0) {
+    /* Newer releases also watch connections that they end by themselves, any
+     * number of them; one that is not watched ends by their clock. */
+    if (reserve(s, s->count + 1 + OTHERS) != 0)
+      return 0;
     i = ++s->count;
     s->fds[i - 1] = (struct pollfd){fd, 0, 0};
     keep_place(s, i - 1);

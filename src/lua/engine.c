@@ -23,6 +23,14 @@ static uint64_t check_number(lua_State *L, int arg) {
   return n >= 0 && n < 9007199254740992.0 ? (uint64_t)n : 0;
 }
 
+/* Seconds as milliseconds; more than an hour is an hour. */
+static int64_t check_ms(lua_State *L, int arg) {
+  lua_Number seconds = luaL_checknumber(L, arg);
+  if (!(seconds > 0))
+    return 0;
+  return (int64_t)ceil((seconds < 3600 ? seconds : 3600) * 1000);
+}
+
 /* The mailbox of an operation: the locks of two engines do not mix. */
 static struct gn_mailbox *check_own_mailbox(lua_State *L,
                                             const struct gn_engine *e) {
@@ -89,13 +97,8 @@ static int engine_sequence(lua_State *L) {
 static int engine_wait(lua_State *L) {
   struct gn_engine *e = check_engine(L);
   uint64_t seen = check_number(L, 2);
-  lua_Number seconds = luaL_checknumber(L, 3);
-  if (!(seconds > 0))
-    seconds = 0;
-  if (seconds > 3600)
-    seconds = 3600;
-  lua_pushnumber(L, (lua_Number)gn_engine_wait(
-                        e, seen, (int64_t)ceil(seconds * 1000)));
+  int64_t ms = check_ms(L, 3);
+  lua_pushnumber(L, (lua_Number)gn_engine_wait(e, seen, ms));
   gn_lua_pass_interrupt(L);
   return 1;
 }
@@ -138,11 +141,11 @@ static int engine_exchange(lua_State *L) {
   struct gn_engine *e = check_engine(L);
   struct gn_mailbox *m = check_own_mailbox(L, e);
   struct gn_policy *p = gn_lua_client(L, 3);
-  double seconds = luaL_checknumber(L, 5);
+  int64_t ms = check_ms(L, 5);
   struct gn_request **box = gn_lua_request(L, 4, p), *r = *box;
   struct gn_result **result = gn_lua_result_new(L);
   struct gn_error err;
-  int64_t until = gn_now_ms() + (int64_t)(seconds * 1000), left;
+  int64_t until = gn_now_ms() + ms, left;
   uint64_t id;
   *box = NULL;
   id = gn_engine_submit(e, m, p, r, &err);

@@ -16,7 +16,7 @@ struct gn_counters *gn_lua_counters(lua_State *L, int arg) {
 static int counters_new(lua_State *L) {
   struct gn_counters **c = gn_lua_object(L, sizeof *c, GN_LUA_COUNTERS);
   *c = gn_counters_new();
-  return *c ? 1 : luaL_error(L, "out of memory");
+  return *c ? 1 : gn_lua_no_memory(L);
 }
 
 static int counters_close(lua_State *L) {
@@ -87,7 +87,7 @@ static void push_durations(lua_State *L, const struct gn_durations *d) {
 static int counters_read(lua_State *L) {
   struct gn_stats s;
   gn_counters_read(gn_lua_counters(L, 1), &s);
-  luaL_checkstack(L, 8, "stats");
+  gn_lua_reserve(L, 8);
   lua_createtable(L, 0, 24);
   push_counts(L, &s);
   lua_pushnumber(L, (lua_Number)s.counts[GN_COUNT_THROTTLED_MS] / 1000);
