@@ -125,8 +125,10 @@ void gn_engine_cancel_mailbox(struct gn_engine *e, struct gn_mailbox *m) {
   if (gn_engine_is_foreign(e))
     return;
   gn_engine_lock(e);
-  any = flag_all(e->works, m);
-  any = flag_all(e->incoming, m) || any;
+  /* Each of its works has a reference beside the owner's: mostly there is none
+   * left, and the lists of all others need not be looked through. */
+  any = m->refs > 1 && flag_all(e->works, m);
+  any = (m->refs > 1 && flag_all(e->incoming, m)) || any;
   if (any && !e->stopping) {
     e->attention = true;
     gn_engine_wake(e);
