@@ -1,5 +1,5 @@
-/* Owns: what libcurl may tell of sockets, in whatever number and order: releases
- * newer than the one that is tested with tell of more than this one does.
+/* Owns: what libcurl may tell of sockets, in whatever number and order: newer
+ * releases tell of more than the one that the tests run with.
  * Must not: connect anywhere.
  */
 #include "../../src/core/sockets.c"
