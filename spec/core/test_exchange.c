@@ -131,7 +131,7 @@ static void test_retry_after(void **state) {
                                    again ? 2 : 1);
     double took = (double)(gn_now_ms() - start) / 1000;
     const struct gn_result *r = event->result;
-    if (took < rows[i].least || took > rows[i].most + 2)
+    if (took < rows[i].least || took > rows[i].most + 4)
       fail_msg("row %zu took %g s", i, took);
     if (again) {
       assert_true(r->records[0].waited >= rows[i].least);
@@ -150,10 +150,10 @@ static void test_retry_after_and_deadline(void **state) {
   struct gn_request *r = rig_request(g, "GET", "/");
   int64_t start = gn_now_ms();
   struct gn_event *event;
-  r->timeout_ms = 3000;
+  r->timeout_ms = 10000;
   event = after(g, &p, r, GN_SERVER, "503", 1);
   assert_string_equal(event->result->records[0].why, "deadline");
-  assert_in_range(gn_now_ms() - start, 0, 2500);
+  assert_in_range(gn_now_ms() - start, 0, 9000);
   gn_event_free(event);
 }
 
