@@ -392,7 +392,7 @@ describe("Where no thread can be had", function()
       print(assert(api:get "/_http/echo").status)
       print(assert(api:download(%q .. "/_http/bytes/1000", %q)).size)
     ]]):format(sim.url, sim.url, process.folder() .. "/bytes"),
-      ('LD_PRELOAD="$LD_PRELOAD %s" timeout 60'):format(shim))
+      ('GARNER_ENGINE= LD_PRELOAD="$LD_PRELOAD %s" timeout 60'):format(shim))
     assert.equal(0, exit, output)
     local _, count = output:gsub("nil\ttransport\tthread\t", "")
     assert.equal(2, count, output)

@@ -215,11 +215,19 @@ static void report(struct host *h, lua_State *from) {
 
 /* Tasks -------------------------------------------------------------------- */
 
-/* luaL_unref changes slots that are there: it needs no memory. */
+static int release_task(lua_State *L) {
+  const struct task *t = lua_touserdata(L, 1);
+  luaL_unref(L, LUA_REGISTRYINDEX, t->anchor);
+  return 0;
+}
+
+/* The first luaL_unref of a state needs memory; one that fails leaves the
+ * coroutine to the end of the state. */
 static void end_task(struct host *h, struct task *t) {
   t->co = NULL;
   t->ready = false;
-  luaL_unref(h->L, LUA_REGISTRYINDEX, t->anchor);
+  if (protect(h->L, release_task, t) != 0)
+    lua_settop(h->L, 0);
 }
 
 /* Runs a task until it waits: what it yields then is driver.lua's. */
