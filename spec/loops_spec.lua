@@ -381,9 +381,12 @@ for _, name in ipairs(loops.names) do
         status = assert(api:get "/_http/delay/100").status
       end)
       host.spawn(function()
-        for _ = 1, 3 do
+        assert(coroutine.resume(co, "early"))
+        for _ = 1, 2 do
           host.sleep(0.01)
-          assert(coroutine.resume(co, "early"))
+          if coroutine.status(co) == "suspended" then -- a slow machine may have its answer
+            assert(coroutine.resume(co, "early"))
+          end
         end
       end)
       host.run()
