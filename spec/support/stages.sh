@@ -3,20 +3,24 @@
 # Must not: install anything, or write outside build/ and a temporary folder.
 
 . "${BASH_SOURCE[0]%/*}/parallel.sh"
+. "${BASH_SOURCE[0]%/*}/again.sh"
 
 passed=0 failed=0 skipped=0
+failures=() # title and log of what failed
 
 say() { printf '== %s\n' "$*"; }
 
 # Counts what passed and failed, and shows the logs if anything failed.
 count() { # passed failed skipped seconds title [log...]
   passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3))
-  local extra= bad=$2 log
+  local extra= bad=$2 title=$5 log
   [ "$3" = 0 ] || extra=", $3 skipped"
   say "$5: $1 ok, $2 not ok$extra ($4 s)"
   shift 5
   [ "$bad" != 0 ] || return 0
+  [ $# -gt 0 ] || failures+=("$title" "")
   for log; do
+    failures+=("$title" "$log")
     tail -n 200 "$log" | sed 's/^/   /'
     echo "   (all of it: ${log#"$root"/})"
   done
@@ -167,7 +171,7 @@ start_busted_again() { # name tree interpreter environment...
 }
 
 start_busted_on() { # files name tree interpreter environment...
-  local all=($1) name=$2 tree=$3 lua=$4 part i files
+  local all=($1) name=$2 tree=$3 lua=$4 part i files command
   shift 4
   run_begin "$name" $spec_parts count_busted
   for ((part = 0; part < spec_parts; part++)); do
@@ -175,31 +179,43 @@ start_busted_on() { # files name tree interpreter environment...
     for ((i = part; i < ${#all[@]}; i += spec_parts)); do
       files+=("${all[i]}")
     done
+    command=(env LUA_PATH="$root/lua/?.lua;$root/lua/?/init.lua;$root/?.lua;;"
+      LUA_CPATH="$root/build/$tree/?.so;;" GARNER_LUA="$lua" "$@"
+      "$lua" /usr/bin/busted --output=plainTerminal ${filter:+"--filter=$filter"})
+    printf '%s\0' "${command[@]}" >"$work/specs-$name.$part.command"
     part_start "$name" "specs-$name.$part" "$logs/specs-$name.$part.log" \
-      env LUA_PATH="$root/lua/?.lua;$root/lua/?/init.lua;$root/?.lua;;" \
-      LUA_CPATH="$root/build/$tree/?.so;;" GARNER_LUA="$lua" "$@" \
-      "$lua" /usr/bin/busted --output=plainTerminal ${filter:+"--filter=$filter"} "${files[@]}"
+      "${command[@]}" "${files[@]}"
   done
 }
 
 count_busted() {
-  local name=$1 part log line status ok=0 bad=0 pending=0 logs_bad=()
+  local name=$1 part log line status failing ok=0 bad=0 again=0 pending=0 logs_bad=()
   for ((part = 0; part < spec_parts; part++)); do
     log=$logs/specs-$name.$part.log
     status=$(part_status "specs-$name.$part")
     line=$(grep -aE '^[0-9]+ success(es)? / [0-9]+ failures? / [0-9]+ errors? / [0-9]+ pending' "$log" | tail -n 1)
     if [ -n "$line" ]; then
       set -- ${line//[!0-9. ]/ }
-      ok=$((ok + $1)) bad=$((bad + $2 + $3)) pending=$((pending + $4))
+      ok=$((ok + $1)) pending=$((pending + $4)) failing=$(($2 + $3))
     fi
-    # No closing line: it crashed. A bad exit after a good line: it crashed late.
-    if [ -z "$line" ] || { [ "$status" != 0 ] && [ $(($2 + $3)) = 0 ]; }; then
+    # No closing line: it crashed. Another exit than by the failures: it crashed late.
+    if [ -z "$line" ]; then
       bad=$((bad + 1))
-      echo "ended with status $status" >>"$log"
+    elif [ $failing = 0 ]; then
+      [ "$status" = 0 ] || bad=$((bad + 1))
+    elif again_take "$name" "specs-$name.$part" "$log" $failing "$status"; then
+      again=$((again + failing))
+      continue
+    else
+      bad=$((bad + failing))
     fi
-    [ "$status" = 0 ] || logs_bad+=("$log")
+    if [ "$status" != 0 ]; then
+      echo "ended with status $status" >>"$log"
+      logs_bad+=("$log")
+    fi
   done
   count "$ok" "$bad" "$pending" "$(run_seconds "$name")" "specs, $name" "${logs_bad[@]}"
+  [ $again = 0 ] || say "specs, $name: $again not ok, to be run again when the rest has ended"
 }
 
 # Every Lua asked for, once more with the threaded engine where the Lua is the
@@ -351,13 +367,31 @@ stage_coverage() {
 # What counts lines can only be added up when all of it has ended.
 stages_finish() {
   parts_wait all
+  again_run
   [ "$coverage" = no ] || [ -n "$filter" ] || coverage_report
+}
+
+# What failed, once more: the end of a long run is what is read.
+failures_list() {
+  local i title log
+  for ((i = 0; i < ${#failures[@]}; i += 2)); do
+    title=${failures[i]} log=${failures[i + 1]}
+    say "not ok: $title"
+    [ -f "$log" ] || continue
+    if grep -qaE '^(Failure|Error) -> ' "$log"; then
+      grep -aE -A5 '^(Failure|Error) -> ' "$log" | cut -c1-200 | head -n 40 | sed 's/^/   /'
+    else
+      tail -n 12 "$log" | cut -c1-200 | sed 's/^/   /'
+    fi
+  done
 }
 
 stages_summary() {
   local line="$passed passed, $failed failed"
   [ $skipped = 0 ] || line="$line, $skipped skipped"
   say "took $((SECONDS - started)) s"
+  failures_list
+  again_summary
   if [ $((passed + failed)) = 0 ]; then
     say "nothing ran"
   fi
