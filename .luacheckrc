@@ -11,6 +11,8 @@ files["lua/garner/compat.lua"] = { std = "max" }
 -- Run inside nginx only.
 files["spec/simulator"] = { std = "ngx_lua" }
 files["examples/dashboard"] = { std = "ngx_lua" }
+files["spec/bench/lib/rows.lua"] = { std = "ngx_lua" }
+files["spec/bench/lib/jobs.lua"] = { std = "ngx_lua" }
 -- Run by lua5.4 alone.
 files["spec/faults"] = { std = "lua54" }
 files["spec/**/*_spec.lua"] = { std = "min+busted" }

@@ -1,7 +1,8 @@
 # Which Debian packages the quick start and the specs need, and how the missing
-# ones are installed. Sourced by examples/quickstart and spec/run (bash).
+# ones are installed. Sourced by examples/quickstart, spec/run and
+# spec/bench/run (bash).
 #
-#   packages_for quickstart|spec|dashboard|dashboard-spec   prints the packages
+#   packages_for quickstart|spec|bench|dashboard|dashboard-spec   prints the packages
 #   packages_ensure WHAT [no-install]
 #       returns 0 when all are there (then apt was not called); otherwise says
 #       what is missing and installs it (as root), or prints the command to type
@@ -23,10 +24,18 @@ packages_spec="$packages_build
   pkgconf|pkg-config g++
   $packages_simulator"
 
+# With the peers that Debian has; node, which other makers package too, is only
+# compared with where it is there.
+packages_bench="$packages_build lua5.4 liblua5.4-dev lua5.1
+  luajit2|luajit libluajit2-5.1-dev|libluajit-5.1-dev $packages_simulator
+  curl libcjson-dev lua-cjson lua-socket lua-cqueues lua-luaossl lua-curl lua-http
+  python3 python3-requests python3-urllib3 python3-pycurl valgrind util-linux"
+
 packages_for() {
   case $1 in
     quickstart) echo $packages_quickstart ;;
     spec) echo $packages_spec ;;
+    bench) echo $packages_bench ;;
     dashboard) echo $packages_dashboard $(packages_npm) ;;
     dashboard-spec) echo $packages_dashboard $(packages_npm) chromium fonts-dejavu-core ;;
     *) echo "packages_for: unknown: '$1'" >&2; return 1 ;;

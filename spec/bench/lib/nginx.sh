@@ -7,7 +7,7 @@ modules=${GARNER_NGINX_MODULES:-/usr/lib/nginx/modules}
 bench_begin() {
   cmake -S . -B $build -DGARNER_LUA=jit -DCMAKE_BUILD_TYPE=Release >/dev/null
   cmake --build $build -j2 >/dev/null
-  cc -std=c11 -O2 -Wall -Wextra -o "$build/probe" spec/bench/probe.c
+  cc -std=c11 -O2 -Wall -Wextra -o "$build/probe" spec/bench/bare/probe.c
   work=$(mktemp -d)
   pids=()
   trap bench_end EXIT
