@@ -3,8 +3,8 @@
 -- Must not: send anything, or show a secret: the values live in closures and in a
 -- weak table, never in a field.
 
-local base64 = require "garner.base64"
 local compat = require "garner.compat"
+local base64 = compat.lazy "garner.base64"
 local driver = require "garner.driver"
 local errors = require "garner.errors"
 local options = require "garner.options"

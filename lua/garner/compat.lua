@@ -14,6 +14,17 @@ function M.global(name)
   return rawget(package.loaded._G, name)
 end
 
+--- A module that is loaded when something of it is first asked for.
+---@param name string
+---@return table what stands for it: its fields, each as it is when it is first read
+function M.lazy(name)
+  return setmetatable({}, { __index = function(self, key)
+    local value = require(name)[key]
+    rawset(self, key, value)
+    return value
+  end })
+end
+
 M.unpack = table.unpack or unpack
 
 --- Packs its arguments with their count, nils included.

@@ -2,7 +2,7 @@
 -- results, hiding secrets by value, and how misuse raises.
 -- Must not: send anything, or keep a secret after the error is made.
 
-local failure = require "garner.failure"
+local failure = require("garner.compat").lazy "garner.failure"
 
 local M = {}
 
@@ -23,11 +23,19 @@ local SECRET_HEADERS = {
   ["set-cookie"] = true, ["cookie"] = true,
 }
 
-local one_line = failure.one_line
+local function one_line(...)
+  return failure.one_line(...)
+end
 
 M.one_line = one_line
-M.read_body = failure.read
-M.classify = failure.classify
+
+function M.read_body(...)
+  return failure.read(...)
+end
+
+function M.classify(...)
+  return failure.classify(...)
+end
 
 -- Misuse ---------------------------------------------------------------------
 

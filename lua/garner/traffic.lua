@@ -4,12 +4,12 @@
 
 local compat = require "garner.compat"
 local core = require "garner.core"
-local curl_command = require "garner.curl_command"
+local curl_command = compat.lazy "garner.curl_command"
 local errors = require "garner.errors"
-local json = require "garner.json"
-local recording = require "garner.recording"
-local redact = require "garner.redact"
-local replay = require "garner.replay"
+local json = compat.lazy "garner.json"
+local recording = compat.lazy "garner.recording"
+local redact = compat.lazy "garner.redact"
+local replay = compat.lazy "garner.replay"
 local response = require "garner.response"
 
 local M = {}

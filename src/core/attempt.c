@@ -19,6 +19,8 @@
 #include <unistd.h>
 
 #define USUAL_HEADERS 1000
+/* An eighth of the reads that libcurl's own size takes for a large file. */
+#define FILE_BUFFER 131072L
 
 static size_t on_header(char *data, size_t size, size_t count, void *arg) {
   struct gn_attempt *a = arg;
@@ -361,7 +363,9 @@ static int set_up(struct gn_attempt *a, const struct gn_attempt_plan *plan,
   set_conduct(a);
   /* The header line is libcurl's, the unpacking is not: it takes a gzip body
    * that was cut for whole. */
-  if (!is_for_file(plan))
+  if (is_for_file(plan))
+    set_long(a, CURLOPT_BUFFERSIZE, FILE_BUFFER);
+  else
     set_text(a, CURLOPT_ACCEPT_ENCODING, "gzip");
   set_long(a, CURLOPT_HTTP_CONTENT_DECODING, 0);
   set_tls(a, plan->url);

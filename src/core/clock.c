@@ -6,7 +6,6 @@
 
 #include "platform.h"
 
-#include <openssl/rand.h>
 #include <stddef.h>
 #include <time.h>
 #include <unistd.h>
@@ -35,7 +34,7 @@ double gn_wall_time(void) {
 
 void gn_random_seed(struct gn_random *r) {
   uint64_t seed = 0;
-  if (RAND_bytes((unsigned char *)&seed, sizeof seed) != 1) {
+  if (!gn_entropy(&seed, sizeof seed)) {
     struct timespec t = read_monotonic();
     seed = (uint64_t)t.tv_nsec * 0x9e3779b97f4a7c15u ^ (uint64_t)t.tv_sec ^
            (uint64_t)getpid() << 32;

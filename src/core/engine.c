@@ -16,6 +16,7 @@
 #include <string.h>
 
 #define KEPT_CONNECTIONS 128L
+#define MOST_STREAMS 1000L /* on one connection; the server may say less */
 #define LONGEST_POLL_MS 60000
 #define INLINE_POLL_MS 1000 /* nothing ends it: so soon a close is seen */
 #define JOIN_TIMEOUT_MS 5000
@@ -431,6 +432,8 @@ struct gn_engine *gn_engine_new_counted(bool threaded, struct gn_counters *c,
     goto fail;
   }
   curl_multi_setopt(e->sockets.multi, CURLMOPT_MAXCONNECTS, KEPT_CONNECTIONS);
+  curl_multi_setopt(e->sockets.multi, CURLMOPT_MAX_CONCURRENT_STREAMS,
+                    MOST_STREAMS);
   e->has_wake = threaded && gn_descriptor_open(&e->wake) == 0;
   if (threaded && !e->has_wake) {
     gn_error_set(err, GN_TRANSPORT, "thread",

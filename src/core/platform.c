@@ -19,6 +19,9 @@
 #ifndef GN_PORTABLE
 #include <dlfcn.h>
 #endif
+#if GN_LINUX
+#include <sys/random.h>
+#endif
 #if defined(__APPLE__)
 #include <sys/sysctl.h>
 #endif
@@ -133,6 +136,24 @@ void gn_clock_read(struct timespec *out) {
   clock_gettime(CLOCK_MONOTONIC, out);
 }
 
+static size_t read_some(const char *path, void *out, size_t len) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t got = fd < 0 ? 0 : read(fd, out, len);
+  if (fd >= 0)
+    close(fd);
+  return got > 0 ? (size_t)got : 0;
+}
+
+/* Not OpenSSL's generator: to start that costs a millisecond, which a program
+ * that needs no secret would pay for nothing. */
+bool gn_entropy(void *out, size_t len) {
+#if GN_LINUX
+  if (getrandom(out, len, 0) == (ssize_t)len)
+    return true;
+#endif
+  return read_some("/dev/urandom", out, len) == len;
+}
+
 void gn_boot_id(char *out, size_t cap) {
   size_t len = 0;
   memset(out, 0, cap);
@@ -141,11 +162,7 @@ void gn_boot_id(char *out, size_t cap) {
   if (sysctlbyname("kern.bootsessionuuid", out, &len, NULL, 0) != 0)
     len = 0;
 #else
-  int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-  ssize_t got = fd < 0 ? 0 : read(fd, out, cap - 1);
-  if (fd >= 0)
-    close(fd);
-  len = got > 0 ? (size_t)got : 0;
+  len = read_some("/proc/sys/kernel/random/boot_id", out, cap - 1);
 #endif
   out[len] = '\0';
   out[strcspn(out, "\n")] = '\0';

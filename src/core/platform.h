@@ -36,6 +36,8 @@ void gn_clock_read(struct timespec *out);
 /* What names the time since the system was started, zeros behind it; "": it
  * does not tell. */
 void gn_boot_id(char *out, size_t cap);
+/* Random bytes of the system's, at most 256; false: it has none. */
+bool gn_entropy(void *out, size_t len);
 /* Keeps the shared object of that code in memory for the life of the process;
  * nothing is loaded a second time where it is part of the program. */
 void gn_pin(void (*code)(void));
