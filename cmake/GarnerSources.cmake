@@ -167,6 +167,7 @@ set(GARNER_LUA_FILES
   garner/rows.lua
   garner/save.lua
   garner/script.lua
+  garner/send.lua
   garner/series.lua
   garner/shoplazza.lua
   garner/shoplazza/events.lua

@@ -194,6 +194,7 @@ build = {
     ["garner.rows"] = "lua/garner/rows.lua",
     ["garner.save"] = "lua/garner/save.lua",
     ["garner.script"] = "lua/garner/script.lua",
+    ["garner.send"] = "lua/garner/send.lua",
     ["garner.series"] = "lua/garner/series.lua",
     ["garner.shoplazza"] = "lua/garner/shoplazza.lua",
     ["garner.shoplazza.events"] = "lua/garner/shoplazza/events.lua",

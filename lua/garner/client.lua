@@ -13,11 +13,27 @@ local methods = require "garner.methods"
 local options = require "garner.options"
 local request = require "garner.request"
 local response = require "garner.response"
+local sending = require "garner.send"
 local traffic = require "garner.traffic"
 
 local M = {}
 
+local new_response, send_once, with_token = response.new, sending.once, sending.with_token
+M.start, M.failure, M.prepare = sending.start, sending.failure, sending.prepare
+M.send_once, M.with_token = send_once, with_token
+
 local hidden = setmetatable({}, { __mode = "k" })
+
+local VERBS = { "get", "head", "post", "put", "patch", "delete" }
+
+-- Method -> path -> what a request without options is, ready to be sent.
+local function new_plain()
+  local out = {}
+  for _, verb in ipairs(VERBS) do
+    out[verb:upper()] = {}
+  end
+  return out
+end
 
 -- Options --------------------------------------------------------------------
 
@@ -248,7 +264,7 @@ function M.new(opts, vendor)
   local state = {
     core = made, base_url = opts.base_url, headers = headers, session = session, secrets = secrets,
     operations = operations, close = close, closed = closed, name = vendor.name,
-    plain = {}, plain_count = 0, scope = vendor.scope, codec = opts.json, log = write,
+    plain = new_plain(), plain_count = 0, scope = vendor.scope, codec = opts.json, log = write,
     shown = shown, guard = false, core_origin = made:origin(),
     scoped = session:wants_scope(), settle = session:wants_scope() and settle or nil,
   }
@@ -292,6 +308,7 @@ function Client:close()
   if not state then
     errors.misuse("garner: client:close: call it with a colon, on a client")
   end
+  state.plain, state.plain_count = new_plain(), 0 -- so that every verb looks at the state
   state.close()
   state.finish()
 end
@@ -314,147 +331,30 @@ end
 
 -- Sending --------------------------------------------------------------------
 
-local function log_request(state, result, context)
-  state.log("debug", "request", { method = context.method, url = result:url(),
-    status = result:status(), elapsed = result:elapsed(),
-    attempts = errors.count_attempts(result:attempts()),
-    curl = state.curl(result, context.secrets) })
-end
-
---- Starts something on the engine for this client.
----@param state table
----@param verb string "submit", "walk", "poll"
----@param core_request table
----@param rules table|nil
----@return table|nil operation
----@return garner.Error|nil
-function M.start(state, verb, core_request, rules)
-  local op, err = engine.start(verb, state.core, core_request, rules, state.on_event)
-  if op then
-    state.operations[op], op.settle = true, state.settle
-  end
-  return op, err
-end
-
---- The error for the value of a "done" event that is no success.
----@param value any result with an error, or false
----@param context table
----@return garner.Error
-function M.failure(value, context)
-  if not value then
-    return errors.from_raw(engine.cancelled, context)
-  end
-  return errors.from_result(value, context)
-end
-
--- Ends the request before an error of the user's function goes on its way.
-local function tell(op, fn, value)
-  local ok, why = compat.guard(fn, value)
-  if not ok then
-    op:cancel()
-    error(why, 0)
-  end
-end
-
-local function await(state, op, context)
-  state.operations[op], op.settle = true, state.settle
-  local event, result = op:next()
-  while event == "progress" do
-    tell(op, context.on_progress, result)
-    event, result = op:next()
-  end
-  state.operations[op] = nil
+local function send_prepared(state, prepared, context)
+  local result, status = with_token(state, send_once, state, prepared, context)
   if not result then
-    return nil, M.failure(result, context)
+    return nil, status
   end
-  return result
+  return new_response(result, context, state.codec, status)
 end
 
-local function send_once(state, core_request, context)
-  local result, status, op, err = engine.exchange(state.core, core_request, state.on_event)
-  if result and state.settle then
-    state.settle()
-  elseif not result then
-    if not op and not err then
-      op, err = engine.start("submit", state.core, core_request, nil, state.on_event)
-    end
-    if op then
-      result, err = await(state, op, context)
-    end
-    if not result then
-      return nil, err
-    end
-  end
-  if state.shown >= 4 then
-    log_request(state, result, context)
-  end
-  if not status and (result:error() or result:status() >= 400) then
-    return nil, errors.from_result(result, context)
-  end
-  return result
-end
-
---- Runs something that may end as "unauthenticated": once more if the credential's
---- source has another token by then. A refused request was not taken, so that is
---- right for creating requests too.
----@param state table
----@param run fun(...): any, garner.Error|nil
----@param ... any for run
----@return any|nil
----@return garner.Error|nil
-function M.with_token(state, run, ...)
-  if state.offline then -- nothing is sent, so no credential is needed
-    return run(...)
-  end
-  local generation, err = state.session:ready(state.core)
-  if not generation then
-    return nil, err
-  end
-  local value
-  value, err = run(...)
-  if err and errors.is(err, "unauthenticated") then
-    local renewed, why = state.session:renew(state.core, generation)
-    if renewed then
-      state.log("info", "token_renewed", { origin = state.core_origin })
-      return run(...)
-    elseif why then
-      why.status, why.request_id = err.status, err.request_id
-      return nil, why
-    end
-  end
-  return value, err
-end
-
-M.send_once = send_once
-
-local function send_built(state, core_request, context)
-  local result, err = M.with_token(state, send_once, state, core_request, context)
-  if not result then
-    return nil, err
-  end
-  return response.new(result, context, state.codec)
-end
-
-local function send(self, opts, what)
-  local state = state_of(self, what)
-  return send_built(state, request.build(state, opts, what))
+local function send(state, opts, what)
+  local core_request, context = request.build(state, opts, what)
+  return send_prepared(state, sending.prepare(state, core_request), context)
 end
 
 local PLAIN_MAX = 64 -- paths
 
--- A request without options is the same each time: built once per path.
-local function send_plain(self, method, path, what)
-  local state = state_of(self, what)
-  local key = method .. path
-  local built = state.plain[key]
-  if not built then
-    if state.plain_count == PLAIN_MAX then
-      state.plain, state.plain_count = {}, 0
-    end
-    built = { request.build(state, { method = method, path = path }, what) }
-    state.plain[key], state.plain_count = built, state.plain_count + 1
+-- A request without options is the same each time: prepared once per path.
+local function plain(state, method, path, what)
+  if state.plain_count == PLAIN_MAX then
+    state.plain, state.plain_count = new_plain(), 0
   end
-  return send_built(state, built[1], built[2])
+  local core_request, context = request.build(state, { method = method, path = path }, what)
+  local known = { sending.prepare(state, core_request), context }
+  state.plain[method][path], state.plain_count = known, state.plain_count + 1
+  return known
 end
 
 --- Sends one request. Answers of 400 and above are errors.
@@ -465,7 +365,8 @@ end
 ---@return garner.Response|nil
 ---@return garner.Error|nil
 function Client:request(opts)
-  return send(self, options.check(opts, request.SCHEMA, "client:request"), "client:request")
+  opts = options.check(opts, request.SCHEMA, "client:request")
+  return send(state_of(self, "client:request"), opts, "client:request")
 end
 
 --- The schema's checked options of a verb whose path is given first: there `path` in
@@ -483,23 +384,6 @@ function M.path_options(path, opts, schema, what)
   opts = options.check(opts, schema, what)
   opts.path = path
   return opts
-end
-
--- get, head, post, put, patch, delete: `request` with the path given first; there `path` in the
--- options is another name for `params`.
-for _, verb in ipairs { "get", "head", "post", "put", "patch", "delete" } do
-  local what, method = "client:" .. verb, verb:upper()
-  Client[verb] = function(self, path, opts)
-    if opts == nil and type(path) == "string" then
-      return send_plain(self, method, path, what)
-    end
-    opts = M.path_options(path, opts, request.SCHEMA, what)
-    if opts.method then
-      errors.misuse(what .. ": the method is " .. method)
-    end
-    opts.method = method
-    return send(self, opts, what)
-  end
 end
 
 -- Going on in another process -------------------------------------------------
@@ -577,5 +461,31 @@ function Client:download(url, path, opts)
 end
 
 methods.guard(Client, "client", function(value) return hidden[value] ~= nil end)
+
+-- get, head, post, put, patch, delete: `request` with the path given first; there `path` in the
+-- options is another name for `params`.
+for _, verb in ipairs(VERBS) do
+  local what, method = "client:" .. verb, verb:upper()
+  Client[verb] = function(self, path, opts)
+    local state = hidden[self]
+    if not state then
+      methods.refuse("client", verb)
+    elseif opts == nil then
+      local known = state.plain[method][path]
+      if not known and type(path) == "string" then
+        known = plain(state_of(self, what), method, path, what)
+      end
+      if known then
+        return send_prepared(state, known[1], known[2])
+      end
+    end
+    opts = M.path_options(path, opts, request.SCHEMA, what)
+    if opts.method then
+      errors.misuse(what .. ": the method is " .. method)
+    end
+    opts.method = method
+    return send(state_of(self, what), opts, what)
+  end
+end
 
 return M

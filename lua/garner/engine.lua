@@ -11,7 +11,8 @@ local stats = require "garner.stats"
 local M = {}
 
 local engine -- closed also in a process that was forked from the one that made it
-local spares, spare_count = {}, 0 -- waiters whose only operation has ended: the next take them
+-- Waiters whose only operation has ended: the next take them, the one at hand first.
+local at_hand, spares, spare_count = nil, {}, 0
 -- The open clients. Weak, as memory may end where the finalizer of one is called: then nobody
 -- counts it out.
 local clients = setmetatable({}, { __mode = "k" })
@@ -73,7 +74,7 @@ end
 
 local function close()
   local old = engine
-  engine, spares, spare_count = nil, {}, 0
+  engine, at_hand, spares, spare_count = nil, nil, {}, 0
   if old then
     old:close()
   end
@@ -135,7 +136,9 @@ end
 local SPARES_MAX = 64
 
 local function spare(waiter)
-  if spare_count < SPARES_MAX then
+  if not at_hand then
+    at_hand = waiter
+  elseif spare_count < SPARES_MAX then
     spares[spare_count + 1] = waiter -- may raise: memory
     spare_count = spare_count + 1
   end
@@ -143,8 +146,13 @@ end
 
 -- One request after the other does not make a mailbox each, nor do coroutines that come and go.
 local function own_waiter(e)
+  local waiter = at_hand
+  at_hand = nil
+  if waiter and waiter.engine == e then
+    return waiter
+  end
   while spare_count > 0 do
-    local waiter = spares[spare_count]
+    waiter = spares[spare_count]
     spares[spare_count], spare_count = nil, spare_count - 1
     if waiter.engine == e then
       return waiter
@@ -376,36 +384,34 @@ local FIRST_SLICE = 0.1 -- seconds, so that Ctrl-C works
 --- only one that takes longer becomes an operation. Gives nothing at all where `start`
 --- must be used.
 ---@param client userdata the core's client
----@param request table
+---@param request userdata what its request_new gave
 ---@param handlers table|nil as for `start`
 ---@return userdata|nil result
----@return integer|nil status of a good result
+---@return integer|false|nil status false where the result is an error
 ---@return table|nil operation for what has not ended yet
 ---@return garner.Error|nil
 function M.exchange(client, request, handlers)
   local e = engine
-  if not alive() or compat.running() or driver.host() ~= block() then
+  if not e or driver.host() ~= (blocking or block()) or e:is_closed() then
     return nil
   end
   local waiter = own_waiter(e)
-  local ok, id, result, status = pcall(e.exchange, e, waiter.mailbox, client, request,
-    FIRST_SLICE)
-  if not ok then
-    errors.pass(id)
-    errors.misuse("garner: " .. tostring(id))
-  elseif not id then
-    return nil, nil, nil, errors.from_raw(result)
-  elseif not result then
-    return nil, nil, new_operation(e, waiter, id, handlers)
+  local result, status, err = e:exchange(waiter.mailbox, client, request, FIRST_SLICE)
+  if result then
+    at_hand = waiter
+    return result, status
+  elseif status then
+    return nil, nil, new_operation(e, waiter, status, handlers)
+  elseif err then
+    return nil, nil, nil, errors.from_raw(err)
   end
   spare(waiter)
-  return result, status
 end
 
 --- Starts an exchange, a walk or a poll.
 ---@param verb string "submit", "walk" or "poll"
 ---@param client userdata the core's client
----@param request table
+---@param request table|userdata
 ---@param rules table|nil
 ---@param handlers table|nil functions by event: what does not reach who waits, but is handled
 --- while it waits

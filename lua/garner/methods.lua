@@ -5,6 +5,13 @@ local errors = require "garner.errors"
 
 local M = {}
 
+--- Raises because a method was called on something else than its object.
+---@param what string an object of the class, for messages: "pull"
+---@param name string the method
+function M.refuse(what, name)
+  errors.misuse(("%s: call it with a colon: %s:%s(...)"):format(name, what, name))
+end
+
 --- Makes every method of a class refuse to run on anything else than its objects. Call it
 --- after the last one is defined.
 ---@param class table
@@ -17,7 +24,7 @@ function M.guard(class, what, is_object)
     if type(fn) == "function" and not name:find "^__" then
       class[name] = function(self, ...)
         if not is_object(self) then
-          errors.misuse(("%s: call it with a colon: %s:%s(...)"):format(name, what, name))
+          M.refuse(what, name)
         end
         return fn(self, ...)
       end

@@ -7,7 +7,17 @@ local M = {}
 
 -- Headers --------------------------------------------------------------------
 
+-- The wire's list of { name, value }, or the result that can give it.
 local order = setmetatable({}, { __mode = "k" })
+
+local function wire(headers)
+  local list = order[headers]
+  if type(list) == "userdata" then
+    list = list:headers()
+    order[headers] = list
+  end
+  return list
+end
 
 local header_methods = {}
 
@@ -16,7 +26,7 @@ local header_methods = {}
 ---@return string[]
 function header_methods.all(headers, name)
   local out, lower = {}, name:lower()
-  for _, pair in ipairs(order[headers]) do
+  for _, pair in ipairs(wire(headers)) do
     if pair[1]:lower() == lower then
       out[#out + 1] = pair[2]
     end
@@ -27,7 +37,7 @@ end
 --- Walks over name and value in the order of the wire, duplicates included.
 ---@return fun(): string|nil, string|nil
 function header_methods.each(headers)
-  local list, i = order[headers], 0
+  local list, i = wire(headers), 0
   return function()
     i = i + 1
     if list[i] then
@@ -61,6 +71,13 @@ function M.headers(list)
   return headers
 end
 
+-- The same of a result's headers.
+local function headers_of(result)
+  local headers = result:header_map(Headers)
+  order[headers] = result
+  return headers
+end
+
 --- Whether a table was made by `headers`.
 ---@param value table
 ---@return boolean
@@ -88,9 +105,7 @@ local lazy = {
   body = function(result)
     return result:body()
   end,
-  headers = function(result)
-    return M.headers(result:headers())
-  end,
+  headers = headers_of,
   attempts = function(result)
     return result:attempts()
   end,
@@ -169,8 +184,8 @@ local Response = {
     if not make then
       return methods[name]
     end
-    local value = make(rawget(res, "_result"))
-    rawset(res, name, value)
+    local value = make(res._result)
+    res[name] = value
     return value
   end,
   __tostring = function(res)
@@ -182,11 +197,12 @@ local Response = {
 ---@param result userdata
 ---@param context table the request's, for the errors of `json`
 ---@param codec string|nil "cjson" to decode with lua-cjson
+---@param status integer|nil the result's, where it is known
 ---@return garner.Response
-function M.new(result, context, codec)
+function M.new(result, context, codec, status)
   return setmetatable({
-    status = result:status(), _result = result, _context = context,
-    _codec = codec,
+    status = status or result:status(), _result = result, _context = context, _codec = codec,
+    body = nil, headers = nil, elapsed = nil, -- room for what is likely to be asked for
   }, Response)
 end
 

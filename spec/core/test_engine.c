@@ -59,6 +59,25 @@ static void test_many(void **state) {
   assert_int_equal(server_hits(g->server, "/many"), N);
 }
 
+/* One request, sent by several: each result has it, the last one frees it. */
+static void test_request_shared(void **state) {
+  enum { N = 5 };
+  struct rig *g = *state;
+  struct gn_request *r = rig_request(g, "GET", "/shared");
+  struct gn_event *events[N];
+  int i;
+  for (i = 0; i < N; i++)
+    assert_int_equal(rig_submit(g, gn_request_ref(r)), i + 1);
+  gn_request_free(r);
+  for (i = 0; i < N; i++) {
+    events[i] = rig_next(g);
+    assert_ptr_equal(events[i]->result->request, r);
+  }
+  for (i = 0; i < N; i++)
+    rig_body(events[i], "{\"ok\":true}");
+  assert_int_equal(server_hits(g->server, "/shared"), N);
+}
+
 static void expect_cancelled(struct rig *g, uint64_t id) {
   struct gn_event *event = rig_done(g, id);
   rig_error_is(&event->result->error, GN_CANCELLED, "cancelled");
@@ -352,6 +371,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
     BOTH(test_done_once),
     BOTH(test_many),
+    BOTH(test_request_shared),
     BOTH(test_cancel_before_start),
     BOTH(test_cancel_on_wire),
     BOTH(test_cancel_in_backoff),

@@ -14,6 +14,7 @@ struct gn_request *gn_request_new(const char *method, const char *url,
                                   struct gn_error *err) {
   struct gn_request *r = gn_alloc_zero(sizeof *r);
   if (r) {
+    atomic_init(&r->refs, 1);
     r->method = gn_strdup(method);
     r->url = gn_strdup(url);
   }
@@ -157,9 +158,14 @@ fail:
   return NULL;
 }
 
+struct gn_request *gn_request_ref(struct gn_request *r) {
+  atomic_fetch_add_explicit(&r->refs, 1, memory_order_relaxed);
+  return r;
+}
+
 void gn_request_free(struct gn_request *r) {
   size_t i;
-  if (!r)
+  if (!r || atomic_fetch_sub(&r->refs, 1) != 1)
     return;
   for (i = 0; i < r->header_count; i++) {
     gn_wipe(r->headers[i], strlen(r->headers[i]));

@@ -1,5 +1,6 @@
 /* Owns: one request as its submitter described it, and the result as its waiter
- * gets it. Both are plain data with one owner at a time.
+ * gets it. Both are plain data with one owner at a time, but for a request that
+ * several have a reference to: nobody changes that any more.
  * Must not: act.
  */
 #ifndef GN_REQUEST_H
@@ -9,11 +10,13 @@
 #include "error.h"
 #include "sink.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct gn_request {
+  atomic_uint refs;     /* who has it, on any thread */
   char *method;         /* "GET" */
   char *url;            /* absolute */
   char **headers;       /* "Name: value" lines, own origin only */
@@ -89,6 +92,8 @@ int gn_request_set_url(struct gn_request *r, const char *url,
                        struct gn_error *err);
 struct gn_request *gn_request_copy(const struct gn_request *r,
                                    struct gn_error *err);
+/* One more owner, who frees it, too. */
+struct gn_request *gn_request_ref(struct gn_request *r);
 void gn_request_free(struct gn_request *r);
 
 struct gn_result *gn_result_new(void);

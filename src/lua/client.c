@@ -9,7 +9,7 @@
 #include <string.h>
 
 struct gn_policy *gn_lua_client(lua_State *L, int arg) {
-  struct gn_policy **p = luaL_checkudata(L, arg, GN_LUA_CLIENT);
+  struct gn_policy **p = gn_lua_check(L, arg, GN_LUA_CLIENT);
   luaL_argcheck(L, *p != NULL, arg, "the client was closed");
   gn_policy_enter(*p);
   return *p;
@@ -323,7 +323,7 @@ static int client_origin(lua_State *L) {
 }
 
 static int client_close(lua_State *L) {
-  struct gn_policy **box = luaL_checkudata(L, 1, GN_LUA_CLIENT);
+  struct gn_policy **box = gn_lua_check(L, 1, GN_LUA_CLIENT);
   struct gn_policy *p = *box;
   *box = NULL;
   if (p)
@@ -333,7 +333,7 @@ static int client_close(lua_State *L) {
 }
 
 static int client_tostring(lua_State *L) {
-  struct gn_policy **p = luaL_checkudata(L, 1, GN_LUA_CLIENT);
+  struct gn_policy **p = gn_lua_check(L, 1, GN_LUA_CLIENT);
   if (*p)
     lua_pushfstring(L, "garner.core.client (%s://%s)", (*p)->origin.scheme,
                     (*p)->origin.host);
@@ -347,7 +347,8 @@ void gn_lua_client_open(lua_State *L) {
     {"set_token", client_set_token}, {"origin", client_origin},
     {"secrets", client_secrets}, {"token_news", client_token_news},
     {"token_told", client_token_told},
-    {"url_build", gn_lua_client_url_build}, {"close", client_close},
+    {"url_build", gn_lua_client_url_build},
+    {"request_new", gn_lua_request_new}, {"close", client_close},
     {NULL, NULL},
   };
   static const luaL_Reg meta[] = {

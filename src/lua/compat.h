@@ -55,6 +55,22 @@ static inline void gn_compat_open(lua_State *L) {
 #endif
 }
 
+/* A userdata with nothing of Lua's beside it. */
+static inline void *gn_compat_userdata(lua_State *L, size_t size) {
+#if LUA_VERSION_NUM >= 504
+  return lua_newuserdatauv(L, size, 0);
+#else
+  return lua_newuserdata(L, size);
+#endif
+}
+
+/* Whether this is the main coroutine, outside of any other. */
+static inline int gn_compat_is_main(lua_State *L) {
+  int is_main = lua_pushthread(L);
+  lua_pop(L, 1);
+  return is_main;
+}
+
 /* Pushes the table that require looks into first. */
 static inline void gn_compat_preload(lua_State *L) {
 #if LUA_VERSION_NUM >= 502

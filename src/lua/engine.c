@@ -8,7 +8,7 @@
 #include <math.h>
 
 struct gn_engine *gn_lua_engine(lua_State *L, int arg) {
-  struct gn_engine **e = luaL_checkudata(L, arg, GN_LUA_ENGINE);
+  struct gn_engine **e = gn_lua_check(L, arg, GN_LUA_ENGINE);
   luaL_argcheck(L, *e != NULL, arg, "the engine was closed");
   return *e;
 }
@@ -58,7 +58,7 @@ static int engine_new(lua_State *L) {
 }
 
 static int engine_close(lua_State *L) {
-  struct gn_engine **box = luaL_checkudata(L, 1, GN_LUA_ENGINE);
+  struct gn_engine **box = gn_lua_check(L, 1, GN_LUA_ENGINE);
   struct gn_engine *e = *box;
   *box = NULL;
   if (e) {
@@ -69,7 +69,7 @@ static int engine_close(lua_State *L) {
 }
 
 static int engine_is_closed(lua_State *L) {
-  struct gn_engine **e = luaL_checkudata(L, 1, GN_LUA_ENGINE);
+  struct gn_engine **e = gn_lua_check(L, 1, GN_LUA_ENGINE);
   lua_pushboolean(L, !*e || gn_engine_is_closed(*e));
   return 1;
 }
@@ -80,7 +80,7 @@ static int engine_is_threaded(lua_State *L) {
 }
 
 static int engine_tostring(lua_State *L) {
-  struct gn_engine **e = luaL_checkudata(L, 1, GN_LUA_ENGINE);
+  struct gn_engine **e = gn_lua_check(L, 1, GN_LUA_ENGINE);
   if (!*e || gn_engine_is_closed(*e))
     lua_pushliteral(L, "garner.core.engine (closed)");
   else
@@ -114,10 +114,10 @@ static int engine_submit(lua_State *L) {
   struct gn_engine *e = check_engine(L);
   struct gn_mailbox *m = check_own_mailbox(L, e);
   struct gn_policy *p = gn_lua_client(L, 3);
-  struct gn_request **box = gn_lua_request(L, 4, p), *r = *box;
+  struct gn_lua_request *box = gn_lua_request(L, 4, p);
   struct gn_error err;
-  *box = NULL;
-  return push_id(L, gn_engine_submit(e, m, p, r, &err), &err);
+  return push_id(L, gn_engine_submit(e, m, p, gn_lua_request_take(box), &err),
+                 &err);
 }
 
 /* The end of the mailbox's oldest event, if it is the end of id; else NULL. */
@@ -135,39 +135,56 @@ static struct gn_result *take_end(struct gn_mailbox *m, uint64_t id) {
   return result;
 }
 
-/* Submits and waits for at most argument 5, in seconds: id, result, status; no
- * result if there is none yet, status only if it is a good one. */
+/* Works until id has ended, a time has come, or the mailbox has something that
+ * only Lua can deal with. No Lua runs meanwhile. */
+static struct gn_result *wait_for_end(struct gn_engine *e,
+                                      struct gn_mailbox *m, uint64_t id,
+                                      int64_t until) {
+  struct gn_result *result;
+  for (;;) {
+    uint64_t seen = gn_engine_sequence(e);
+    int64_t left;
+    result = take_end(m, id);
+    if (result || gn_mailbox_pending(m) > 0 || gn_engine_is_closed(e))
+      return result;
+    left = until - gn_now_ms();
+    if (left <= 0)
+      return NULL;
+    gn_engine_wait(e, seen, left);
+  }
+}
+
+/* Submits what client:request_new gave and waits for at most argument 5, in
+ * seconds: result, and its status or false where it is an error; nil, id where
+ * it has not ended yet; nil, nil, error where it did not begin. Nothing where
+ * the engine is closed, or this is another coroutine than the main one. */
 static int engine_exchange(lua_State *L) {
   struct gn_engine *e = check_engine(L);
   struct gn_mailbox *m = check_own_mailbox(L, e);
   struct gn_policy *p = gn_lua_client(L, 3);
-  int64_t ms = check_ms(L, 5);
-  struct gn_request **box = gn_lua_request(L, 4, p), *r = *box;
-  struct gn_result **result = gn_lua_result_new(L);
+  struct gn_lua_request *box = gn_lua_request(L, 4, p);
+  int64_t until = gn_now_ms() + check_ms(L, 5);
+  struct gn_result **result;
   struct gn_error err;
-  int64_t until = gn_now_ms() + ms, left;
   uint64_t id;
-  *box = NULL;
-  id = gn_engine_submit(e, m, p, r, &err);
-  if (id == 0)
-    return gn_lua_fail(L, &err);
-  do {
-    uint64_t seen = gn_engine_sequence(e);
-    *result = take_end(m, id);
-    left = until - gn_now_ms();
-    if (!*result && gn_mailbox_pending(m) > 0)
-      break; /* something that only Lua can deal with */
-    if (!*result && left > 0)
-      gn_engine_wait(e, seen, left);
-  } while (!*result && left > 0 && !gn_engine_is_closed(e));
-  lua_pushnumber(L, (lua_Number)id);
-  if (!*result)
-    return 1;
-  lua_pushvalue(L, -2);
-  if ((*result)->error.kind != GN_OK)
-    return 2;
-  lua_pushinteger(L, (lua_Integer)(*result)->status);
-  return 3;
+  if (gn_engine_is_closed(e) || !gn_compat_is_main(L))
+    return 0;
+  result = gn_lua_result_new(L);
+  id = gn_engine_submit(e, m, p, gn_lua_request_take(box), &err);
+  if (id == 0) {
+    lua_pushnil(L);
+    return gn_lua_fail(L, &err) + 1;
+  }
+  *result = wait_for_end(e, m, id, until);
+  if (!*result) {
+    lua_pushnil(L);
+    return push_id(L, id, &err) + 1;
+  }
+  if ((*result)->error.kind == GN_OK)
+    lua_pushinteger(L, (lua_Integer)(*result)->status);
+  else
+    lua_pushboolean(L, 0);
+  return 2;
 }
 
 static int engine_walk(lua_State *L) {
@@ -175,10 +192,9 @@ static int engine_walk(lua_State *L) {
   struct gn_mailbox *m = check_own_mailbox(L, e);
   struct gn_policy *p = gn_lua_client(L, 3);
   struct gn_lua_rules *rules = gn_lua_walk_rules(L, 5);
-  struct gn_request **box = gn_lua_request(L, 4, p), *r = *box;
+  struct gn_request *r = gn_lua_request_take(gn_lua_request(L, 4, p));
   struct gn_pager_rules *pager = rules->pager;
   struct gn_error err;
-  *box = NULL;
   rules->pager = NULL;
   return push_id(L, gn_engine_walk(e, m, p, r, pager, &err), &err);
 }
@@ -188,10 +204,9 @@ static int engine_poll(lua_State *L) {
   struct gn_mailbox *m = check_own_mailbox(L, e);
   struct gn_policy *p = gn_lua_client(L, 3);
   struct gn_lua_rules *rules = gn_lua_poll_rules(L, 5);
-  struct gn_request **box = gn_lua_request(L, 4, p), *r = *box;
+  struct gn_request *r = gn_lua_request_take(gn_lua_request(L, 4, p));
   struct gn_poller_rules *poller = rules->poller;
   struct gn_error err;
-  *box = NULL;
   rules->poller = NULL;
   return push_id(L, gn_engine_poll(e, m, p, r, poller, &err), &err);
 }

@@ -7,7 +7,7 @@
 #include "util.h"
 
 struct gn_mailbox *gn_lua_mailbox(lua_State *L, int arg) {
-  struct gn_mailbox **m = luaL_checkudata(L, arg, GN_LUA_MAILBOX);
+  struct gn_mailbox **m = gn_lua_check(L, arg, GN_LUA_MAILBOX);
   luaL_argcheck(L, *m != NULL, arg, "the mailbox was closed");
   return *m;
 }
@@ -112,7 +112,7 @@ static int mailbox_ready(lua_State *L) {
 }
 
 static int mailbox_is_closed(lua_State *L) {
-  struct gn_mailbox **m = luaL_checkudata(L, 1, GN_LUA_MAILBOX);
+  struct gn_mailbox **m = gn_lua_check(L, 1, GN_LUA_MAILBOX);
   lua_pushboolean(L, !*m || gn_engine_is_closed((*m)->engine));
   return 1;
 }
@@ -128,7 +128,7 @@ static int mailbox_doorbell(lua_State *L) {
 }
 
 static int mailbox_close(lua_State *L) {
-  struct gn_mailbox **box = luaL_checkudata(L, 1, GN_LUA_MAILBOX);
+  struct gn_mailbox **box = gn_lua_check(L, 1, GN_LUA_MAILBOX);
   struct gn_mailbox *m = *box;
   *box = NULL;
   if (m)
@@ -137,7 +137,7 @@ static int mailbox_close(lua_State *L) {
 }
 
 static int mailbox_tostring(lua_State *L) {
-  struct gn_mailbox **m = luaL_checkudata(L, 1, GN_LUA_MAILBOX);
+  struct gn_mailbox **m = gn_lua_check(L, 1, GN_LUA_MAILBOX);
   lua_pushstring(L, *m ? "garner.core.mailbox"
                        : "garner.core.mailbox (closed)");
   return 1;

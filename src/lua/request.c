@@ -9,10 +9,9 @@
 #include <string.h>
 
 static int request_gc(lua_State *L) {
-  struct gn_request **box = luaL_checkudata(L, 1, GN_LUA_REQUEST);
-  struct gn_request *r = *box;
-  *box = NULL;
-  gn_request_free(r);
+  struct gn_lua_request *box = gn_lua_check(L, 1, GN_LUA_REQUEST);
+  gn_request_free(box->request);
+  box->request = NULL;
   return 0;
 }
 
@@ -161,12 +160,20 @@ static void check_method(lua_State *L, const char *method) {
     luaL_error(L, "option 'method': capital letters expected");
 }
 
-struct gn_request **gn_lua_request(lua_State *L, int arg,
-                                   const struct gn_policy *p) {
-  struct gn_request **box, *r;
+static struct gn_lua_request *check(lua_State *L, int arg) {
+  struct gn_lua_request *box = gn_lua_check(L, arg, GN_LUA_REQUEST);
+  luaL_argcheck(L, box->request != NULL, arg, "the request is gone");
+  return box;
+}
+
+struct gn_lua_request *gn_lua_request(lua_State *L, int arg,
+                                      const struct gn_policy *p) {
+  struct gn_lua_request *box;
   struct gn_error err;
   struct gn_origin origin;
   const char *method, *url;
+  if (lua_isuserdata(L, arg))
+    return check(L, arg);
   luaL_checktype(L, arg, LUA_TTABLE);
   box = gn_lua_object(L, sizeof *box, GN_LUA_REQUEST);
   method = gn_lua_text(L, arg, "method", NULL);
@@ -177,15 +184,39 @@ struct gn_request **gn_lua_request(lua_State *L, int arg,
   check_method(L, method);
   if (!gn_policy_at_base(p, url) && gn_url_origin(url, &origin, &err) != 0)
     refuse(L, &err);
-  r = *box = gn_request_new(method, url, &err);
-  if (!r)
+  box->request = gn_request_new(method, url, &err);
+  if (!box->request)
     refuse(L, &err);
-  read_fields(L, arg, r);
+  read_fields(L, arg, box->request);
   return box;
 }
 
+struct gn_request *gn_lua_request_take(struct gn_lua_request *box) {
+  struct gn_request *r = box->request;
+  if (box->kept)
+    return gn_request_ref(r);
+  box->request = NULL;
+  return r;
+}
+
+int gn_lua_request_new(lua_State *L) {
+  const struct gn_policy *p = gn_lua_client(L, 1);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  gn_lua_request(L, 2, p)->kept = true;
+  return 1;
+}
+
+/* What it asks for, as a table, for those who show it. */
+static int request_describe(lua_State *L) {
+  const struct gn_request *r = check(L, 1)->request;
+  gn_lua_push_request(L, r, r->download || r->server_url);
+  return 1;
+}
+
 void gn_lua_request_open(lua_State *L) {
-  static const luaL_Reg methods[] = {{NULL, NULL}};
+  static const luaL_Reg methods[] = {
+    {"describe", request_describe}, {NULL, NULL},
+  };
   static const luaL_Reg meta[] = {{"__gc", request_gc}, {NULL, NULL}};
   gn_lua_type(L, GN_LUA_REQUEST, methods, meta);
 }

@@ -14,7 +14,7 @@ struct gn_result **gn_lua_result_new(lua_State *L) {
 }
 
 static struct gn_result *check(lua_State *L) {
-  struct gn_result **r = luaL_checkudata(L, 1, GN_LUA_RESULT);
+  struct gn_result **r = gn_lua_check(L, 1, GN_LUA_RESULT);
   luaL_argcheck(L, *r != NULL, 1, "the result was closed");
   return *r;
 }
@@ -97,6 +97,66 @@ static int result_headers(lua_State *L) {
     lua_rawseti(L, -2, 2);
     lua_rawseti(L, -2, ++n);
   }
+  return 1;
+}
+
+static char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
+static void push_lower(lua_State *L, const char *name, size_t len) {
+  char small[64];
+  luaL_Buffer b;
+  size_t i;
+  if (len <= sizeof small) {
+    for (i = 0; i < len; i++)
+      small[i] = lower(name[i]);
+    lua_pushlstring(L, small, len);
+    return;
+  }
+  luaL_buffinit(L, &b);
+  for (i = 0; i < len; i++)
+    luaL_addchar(&b, lower(name[i]));
+  luaL_pushresult(&b);
+}
+
+/* Room for the usual number of headers, not for any that a server may send. */
+static int expected_names(const struct gn_buf *block) {
+  size_t i;
+  int lines = 0;
+  for (i = 0; i < block->len && lines < 32; i++) {
+    const char *end = memchr(block->data + i, '\n', block->len - i);
+    i = end ? (size_t)(end - block->data) : block->len;
+    lines++;
+  }
+  return lines;
+}
+
+/* Every header once, by its name in lower case; several of a name are joined.
+ * A metatable, argument 2, makes it what users get. */
+static int result_header_map(lua_State *L) {
+  const struct gn_result *r = check(L);
+  const char *name, *value;
+  size_t pos = 0, name_len, value_len;
+  lua_settop(L, 2);
+  lua_createtable(L, 0, expected_names(&r->headers));
+  while (gn_headers_next(&r->headers, &pos, &name, &name_len, &value,
+                         &value_len)) {
+    push_lower(L, name, name_len);
+    lua_pushvalue(L, -1);
+    lua_rawget(L, 3);
+    if (lua_isnil(L, -1)) {
+      lua_pop(L, 1);
+      lua_pushlstring(L, value, value_len);
+    } else {
+      lua_pushliteral(L, ", ");
+      lua_pushlstring(L, value, value_len);
+      lua_concat(L, 3);
+    }
+    lua_rawset(L, 3);
+  }
+  lua_pushvalue(L, 2);
+  lua_setmetatable(L, 3);
   return 1;
 }
 
@@ -206,7 +266,7 @@ static int result_state(lua_State *L) {
 }
 
 static int result_close(lua_State *L) {
-  struct gn_result **r = luaL_checkudata(L, 1, GN_LUA_RESULT);
+  struct gn_result **r = gn_lua_check(L, 1, GN_LUA_RESULT);
   struct gn_result *result = *r;
   *r = NULL;
   gn_result_free(result);
@@ -214,7 +274,7 @@ static int result_close(lua_State *L) {
 }
 
 static int result_tostring(lua_State *L) {
-  struct gn_result **r = luaL_checkudata(L, 1, GN_LUA_RESULT);
+  struct gn_result **r = gn_lua_check(L, 1, GN_LUA_RESULT);
   if (*r)
     lua_pushfstring(L, "garner.core.result (%d)", (int)(*r)->status);
   else
@@ -226,6 +286,7 @@ void gn_lua_result_open(lua_State *L) {
   static const luaL_Reg methods[] = {
     {"error", result_error}, {"status", result_status},
     {"headers", result_headers}, {"header", result_header},
+    {"header_map", result_header_map},
     {"body", result_body}, {"size", result_size}, {"json", result_json},
     {"attempts", result_attempts}, {"elapsed", result_elapsed},
     {"url", result_url}, {"file", result_file}, {"next", result_next},

@@ -4,11 +4,31 @@
 
 #include <string.h>
 
+const char GN_LUA_ENGINE[] = "garner.core.engine";
+const char GN_LUA_MAILBOX[] = "garner.core.mailbox";
+const char GN_LUA_CLIENT[] = "garner.core.client";
+const char GN_LUA_RESULT[] = "garner.core.result";
+const char GN_LUA_REQUEST[] = "garner.core.request";
+
+/* Behind each object stands the address of its type's name. */
 void *gn_lua_object(lua_State *L, size_t size, const char *type) {
-  void *p = memset(lua_newuserdata(L, size), 0, size);
+  char *p = gn_compat_userdata(L, size + sizeof type);
+  memset(p, 0, size);
+  memcpy(p + size, &type, sizeof type);
   luaL_getmetatable(L, type);
   lua_setmetatable(L, -2);
   return p;
+}
+
+void *gn_lua_check(lua_State *L, int arg, const char *type) {
+  if (lua_type(L, arg) == LUA_TUSERDATA) {
+    char *p = lua_touserdata(L, arg);
+    size_t size = lua_rawlen(L, arg);
+    if (size >= sizeof type &&
+        memcmp(p + size - sizeof type, &type, sizeof type) == 0)
+      return p;
+  }
+  return luaL_checkudata(L, arg, type);
 }
 
 int gn_lua_no_memory(lua_State *L) {

@@ -16,12 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GN_LUA_ENGINE "garner.core.engine"
-#define GN_LUA_MAILBOX "garner.core.mailbox"
 #define GN_LUA_COUNTERS "garner.core.counters"
-#define GN_LUA_CLIENT "garner.core.client"
-#define GN_LUA_RESULT "garner.core.result"
-#define GN_LUA_REQUEST "garner.core.request"
 #define GN_LUA_FILE "garner.core.file"
 #define GN_LUA_RULES "garner.core.rules"
 #define GN_LUA_INFLATE "garner.core.inflate"
@@ -29,8 +24,14 @@
 #define GN_LUA_LIMITER "garner.core.limiter"
 #define GN_LUA_PLACE "garner.core.place"
 
+/* Types that every request meets: gn_lua_check knows them by address. */
+extern const char GN_LUA_ENGINE[], GN_LUA_MAILBOX[], GN_LUA_CLIENT[],
+    GN_LUA_RESULT[], GN_LUA_REQUEST[];
+
 /* A userdata of zeros with its metatable: collectable from birth. */
 void *gn_lua_object(lua_State *L, size_t size, const char *type);
+/* The object of such a type at an index; anything else raises. */
+void *gn_lua_check(lua_State *L, int arg, const char *type);
 /* A metatable whose methods are in __index and that cannot be looked into. */
 void gn_lua_type(lua_State *L, const char *type, const luaL_Reg *methods,
                  const luaL_Reg *meta);
@@ -70,9 +71,18 @@ int gn_lua_refuse(lua_State *L, const struct gn_error *err);
 /* result.c: pushes the result's object, or nil for NULL; takes the result. */
 struct gn_result **gn_lua_result_new(lua_State *L);
 void gn_lua_result_open(lua_State *L);
-/* request.c: reads the table at index arg into a boxed request on the stack. */
-struct gn_request **gn_lua_request(lua_State *L, int arg,
-                                   const struct gn_policy *p);
+/* request.c: what is to be sent, out of the object or table at index arg; a
+ * table's is pushed in a box. */
+struct gn_lua_request {
+  struct gn_request *request; /* a reference, or NULL */
+  bool kept;                  /* to be sent more than once */
+};
+struct gn_lua_request *gn_lua_request(lua_State *L, int arg,
+                                      const struct gn_policy *p);
+/* The reference, or another one if it is kept. Raises nothing. */
+struct gn_request *gn_lua_request_take(struct gn_lua_request *box);
+/* client:request_new(table) */
+int gn_lua_request_new(lua_State *L);
 void gn_lua_request_open(lua_State *L);
 /* client.c */
 struct gn_policy *gn_lua_client(lua_State *L, int arg);

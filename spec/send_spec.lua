@@ -1,0 +1,176 @@
+-- Owns: the short way of a request: what is prepared once and sent as often as wanted, and that
+-- nothing of it shows. Must not: check what an answer means.
+local clients = require "spec.support.clients"
+local core = require "garner.core"
+local garner = require "garner"
+local simulator = require "spec.support.simulator"
+
+local here, raised = clients.here, clients.raised
+
+local sim = simulator.get()
+
+describe("a verb without options", function()
+  local scope, api
+
+  before_each(function()
+    scope = sim:scope()
+    api = clients.client({ token = "t0" }, scope)
+  end)
+  after_each(clients.close_all)
+
+  it("sends the same each time", function()
+    for _ = 1, 3 do
+      local res = assert(api:get "/_http/echo")
+      assert.equal("application/json", res:json().headers.accept)
+      assert.equal("GET", res:json().method)
+      assert.equal(200, assert(api:head "/_http/echo").status)
+    end
+    assert.equal("DELETE", assert(api:delete "/_http/echo"):json().method)
+  end)
+
+  it("asks for many paths", function()
+    for i = 1, 70 do
+      assert.equal("n=" .. i, assert(api:get("/_http/echo?n=" .. i)):json().query)
+    end
+    assert.equal("n=1", assert(api:get "/_http/echo?n=1"):json().query)
+  end)
+
+  it("goes on after garner.close", function()
+    assert(api:get "/_http/echo")
+    garner.close()
+    assert(api:get "/_http/echo")
+  end)
+
+  it("raises on a closed client, at the caller's line", function()
+    assert(api:get "/_http/echo")
+    api:close()
+    local line
+    local message = raised(function() line = here(); api:get "/_http/echo" end)
+    assert.equal(1, (message:find(line, 1, true)), message)
+    assert.truthy(message:find("closed", 1, true))
+  end)
+
+  it("raises where it is called with a dot", function()
+    for _, wrong in ipairs { "/x", {}, 1, false } do
+      local line
+      local message = raised(function() line = here(); api.get(wrong) end)
+      assert.equal(1, (message:find(line, 1, true)), message)
+      assert.truthy(message:find("client:get(...)", 1, true))
+    end
+    assert.truthy(raised(api.get):find("client:get(...)", 1, true))
+  end)
+
+  it("raises on a path that is none", function()
+    for _, wrong in ipairs { 1, false, {} } do
+      local line
+      local message = raised(function() line = here(); api:get(wrong) end)
+      assert.equal(1, (message:find(line, 1, true)), message)
+    end
+    assert.truthy(raised(function() api:get() end):find("the path must be a text", 1, true))
+    assert.truthy(raised(function() api:get "/a\0b" end):find("NUL", 1, true))
+  end)
+
+  it("waits longer than a slice", function()
+    assert.equal(200, assert(api:get "/_http/delay/250").status)
+    assert.equal(200, assert(api:get "/_http/delay/1").status)
+  end)
+
+  it("may be sent by what is collected while another one is on its way", function()
+    local log = {}
+    for _ = 1, 5 do
+      garner.client { base_url = sim.url, log = function() end }
+      local res = assert(api:get "/_http/echo")
+      require("garner.compat").finalizer(function() log[#log + 1] = api:get "/_http/delay/1" end)
+      collectgarbage()
+      assert.equal("/_http/echo", res:json().path)
+    end
+    collectgarbage()
+    for _, res in ipairs(log) do assert.equal(200, res.status) end
+    assert.is_true(#log > 0)
+  end)
+end)
+
+describe("a response's headers", function()
+  after_each(clients.close_all)
+
+  local function headers_of(list)
+    local api = garner.client { base_url = "https://api.example.com", transport = function()
+      return { status = 200, headers = list, body = "{}" }
+    end }
+    local headers = assert(api:get "/x").headers
+    api:close()
+    return headers
+  end
+
+  it("have every name once, in lower case", function()
+    local long = ("X-Long-"):rep(20) .. "End"
+    local headers = headers_of { { "A", "1" }, { "Set-Cookie", "a=1" }, { "b-B", "" },
+      { "SET-COOKIE", "b=2" }, { long, "long" }, { "set-cookie", "c=3" } }
+    local seen = {}
+    for name, value in pairs(headers) do seen[name] = value end
+    assert.same({ a = "1", ["b-b"] = "", ["set-cookie"] = "a=1, b=2, c=3",
+      [long:lower()] = "long" }, seen)
+    assert.equal("long", headers[long])
+    assert.equal("1", headers.A)
+    assert.is_nil(headers.nothing)
+    assert.is_nil(headers[1])
+  end)
+
+  it("keep the wire's order and spelling apart", function()
+    local headers = headers_of { { "B", "1" }, { "a", "2" }, { "b", "3" } }
+    local walked = {}
+    for name, value in headers:each() do walked[#walked + 1] = name .. "=" .. value end
+    assert.same({ "B=1", "a=2", "b=3" }, walked)
+    assert.same({ "1", "3" }, headers:all "B")
+    assert.same({}, headers:all "c")
+  end)
+
+  it("may be many", function()
+    local list = {}
+    for i = 1, 300 do list[i] = { "X-" .. i, tostring(i) } end
+    local headers, count = headers_of(list), 0
+    for name, value in pairs(headers) do
+      assert.equal(name, "x-" .. value)
+      count = count + 1
+    end
+    assert.equal(300, count)
+    assert.same({ "7" }, headers:all "x-7")
+  end)
+end)
+
+describe("the binding's request", function()
+  local client
+  before_each(function() client = core.client_new { base_url = "https://api.example.com/v1" } end)
+  after_each(function() client:close() end)
+
+  it("says what it is", function()
+    local request = client:request_new { url = "https://api.example.com/v1/x", method = "POST",
+      headers = { { "A", "b" } }, body = "text" }
+    local told = request:describe()
+    assert.equal("POST", told.method)
+    assert.equal("https://api.example.com/v1/x", told.url)
+    assert.same({ { "A", "b" } }, told.headers)
+    assert.equal("text", told.body)
+  end)
+
+  it("is checked when it is made", function()
+    for _, wrong in ipairs { {}, { url = 1 }, { url = "https://user@x" }, { url = "ftp://x/" },
+      { url = "https://api.example.com/", method = "get" },
+      { url = "https://api.example.com/", headers = { { "A", "b\r\nC: d" } } } } do
+      assert.is_false((pcall(client.request_new, client, wrong)))
+    end
+    assert.is_false((pcall(client.request_new, client, "x")))
+  end)
+
+  it("is exchanged by the main program only, on an engine that runs", function()
+    local engine = core.engine_new {}
+    local mailbox = engine:mailbox_new()
+    local request = client:request_new { url = "https://127.0.0.1:1/", attempts = 1 }
+    local told = coroutine.wrap(function()
+      return select("#", engine:exchange(mailbox, client, request, 0.1))
+    end)()
+    assert.equal(0, told)
+    engine:close()
+    assert.is_false((pcall(engine.exchange, engine, mailbox, client, request, 0.1)))
+  end)
+end)
