@@ -19,6 +19,7 @@ set(GARNER_CORE_SOURCES
   src/core/files.c
   src/core/folder.c
   src/core/framing.c
+  src/core/head.c
   src/core/inflate.c
   src/core/inherited.c
   src/core/json.c
@@ -27,6 +28,7 @@ set(GARNER_CORE_SOURCES
   src/core/limiter.c
   src/core/limiter_file.c
   src/core/limiter_words.c
+  src/core/lines.c
   src/core/link.c
   src/core/mailbox.c
   src/core/mark.c
@@ -45,11 +47,14 @@ set(GARNER_CORE_SOURCES
   src/core/process.c
   src/core/quota.c
   src/core/rate.c
+  src/core/redirect.c
   src/core/relay.c
   src/core/request.c
   src/core/rest.c
   src/core/retry.c
   src/core/roster.c
+  src/core/settle.c
+  src/core/setup.c
   src/core/sink.c
   src/core/sockets.c
   src/core/stats.c

@@ -446,6 +446,45 @@ static void test_creation_on_kept_connection(void **state) {
   }
 }
 
+static void say_target(struct server_request *r, void *arg) {
+  (void)arg;
+  server_answer(r, 200, NULL, r->target);
+}
+
+static const char *sent(struct rig *g, unsigned i, const char *name) {
+  const char *value = server_header(server_request(g->server, i), name);
+  return value ? value : "";
+}
+
+/* One handle after the other's requests: what one of them set, none of the
+ * others has. */
+static void test_kept_handle(void **state) {
+  static const char *const targets[] = {
+    "/a", "/a", "/b?x=%2F..", "/b?x=%2f..", "/a%2fb;c", "/a", "/",
+  };
+  struct rig *g = *state;
+  struct gn_error err;
+  struct gn_request *r;
+  unsigned i;
+  server_set(g->server, say_target, NULL);
+  for (i = 0; i < sizeof targets / sizeof *targets; i++) {
+    r = rig_request(g, "GET", targets[i]);
+    if (i % 2)
+      gn_request_add_header(r, "User-Agent", 10, "mine", 4, &err);
+    if (i == 3)
+      gn_request_add_header(r, "Accept-Encoding", 15, "identity", 8, &err);
+    r->timeout_ms = i == 1 ? 7000 : 0;
+    rig_body(rig_expect(g, r, GN_OK, NULL), targets[i]);
+    if (i % 2)
+      assert_string_equal(sent(g, i, "User-Agent"), "mine");
+    else
+      assert_string_equal(sent(g, i, "User-Agent"), g->policy->user_agent);
+    assert_string_equal(sent(g, i, "Accept-Encoding"),
+                        i == 3 ? "identity" : "gzip");
+  }
+  assert_int_equal(server_connections(g->server), 1);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
     BOTH(test_retries), BOTH(test_attempts_of_a_request),
@@ -453,7 +492,7 @@ int main(void) {
     BOTH(test_deadline), BOTH(test_stall), INLINE(test_long_limits),
     BOTH(test_refused), BOTH(test_retry_budget),
     BOTH(test_responses), BOTH(test_gzip_cut), BOTH(test_too_large),
-    BOTH(test_methods),
+    BOTH(test_methods), BOTH(test_kept_handle),
     BOTH(test_creation), BOTH(test_creation_on_kept_connection),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

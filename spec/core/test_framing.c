@@ -22,7 +22,7 @@ static CURLcode judge(CURLcode rc, const char *block, bool answering,
                       bool ended, const char *words) {
   char text[CURL_ERROR_SIZE];
   struct gn_buf headers;
-  struct gn_framing f = {rc, &headers, answering, ended, text};
+  struct gn_framing f = {rc, &headers, answering, ended, false, text};
   CURLcode result;
   snprintf(text, sizeof text, "%s", words);
   gn_buf_init(&headers, 4096);

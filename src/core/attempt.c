@@ -1,5 +1,5 @@
-/* Owns: every option that libcurl is given, in one place, and its callbacks.
- * Must not: follow redirects, retry, or touch anything but its own buffers.
+/* Owns: libcurl's callbacks, the lines of a request, and what an attempt came
+ * to. Must not: follow redirects, retry, or touch anything but its own buffers.
  */
 #include "posix.h"
 
@@ -9,9 +9,11 @@
 #include "alloc.h"
 #include "clock.h"
 #include "framing.h"
+#include "head.h"
 #include "inherited.h"
 #include "platform.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -19,10 +21,8 @@
 #include <unistd.h>
 
 #define USUAL_HEADERS 1000
-/* An eighth of the reads that libcurl's own size takes for a large file. */
-#define FILE_BUFFER 131072L
 
-static size_t on_header(char *data, size_t size, size_t count, void *arg) {
+size_t gn_attempt_on_header(char *data, size_t size, size_t count, void *arg) {
   struct gn_attempt *a = arg;
   size_t len = size * count;
   a->header_bytes += len;
@@ -44,26 +44,29 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg) {
   if (len >= 5 && memcmp(data, "HTTP/", 5) == 0) {
     gn_buf_reset(a->headers);
     a->head_ended = false;
+    a->marks = 0;
   } else if (gn_buf_append(a->headers, data, len) != GN_BUF_OK) {
     gn_error_memory(&a->sink_error);
     return 0;
   }
+  /* Who answers in libcurl's place brings all lines at once. */
+  a->marks = a->live ? gn_head_mark(a->marks, data, len) : GN_HEAD_ANY;
   a->head_ended = a->head_ended || *data == '\r' || *data == '\n';
   return len;
 }
 
+/* Not asked for before it is the last response's. */
 static long status_of(struct gn_attempt *a) {
-  long status = a->supplied;
-  if (a->easy)
-    curl_easy_getinfo(a->easy, CURLINFO_RESPONSE_CODE, &status);
-  return status;
+  if (a->live && a->status == 0)
+    curl_easy_getinfo(a->setup.easy, CURLINFO_RESPONSE_CODE, &a->status);
+  return a->status;
 }
 
 /* The header block is there, and a body or its end comes. What goes to a file
  * stays if it is cut, so its framing is looked at before. */
 static int begin_body(struct gn_attempt *a) {
   struct gn_sink *sink = a->memory;
-  const char *wrong = a->file && a->easy
+  const char *wrong = a->file && a->live
                           ? gn_framing_contradiction(a->headers) : NULL;
   long status = status_of(a);
   curl_off_t length = -1;
@@ -74,17 +77,19 @@ static int begin_body(struct gn_attempt *a) {
   a->to_file = a->file && good;
   if (a->to_file) {
     sink = a->file->sink;
-    if (a->easy)
-      curl_easy_getinfo(a->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+    if (a->live)
+      curl_easy_getinfo(a->setup.easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T,
+                        &length);
     if (gn_download_response(a->file, status, a->headers, length,
                              &a->sink_error) != 0)
       return -1;
   }
-  return gn_body_begin(&a->body, sink, a->headers, a->deflate, !good,
-                       &a->sink_error);
+  return gn_body_begin(&a->body, sink,
+                       a->marks & GN_HEAD_CODING ? a->headers : NULL,
+                       a->deflate, !good, &a->sink_error);
 }
 
-static size_t on_body(char *data, size_t size, size_t count, void *arg) {
+size_t gn_attempt_on_body(char *data, size_t size, size_t count, void *arg) {
   struct gn_attempt *a = arg;
   size_t len = size * count;
   if (!a->body_started && begin_body(a) != 0)
@@ -100,8 +105,8 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg) {
   return len;
 }
 
-static curl_socket_t on_open(void *arg, curlsocktype purpose,
-                             struct curl_sockaddr *address) {
+curl_socket_t gn_attempt_on_open(void *arg, curlsocktype purpose,
+                                 struct curl_sockaddr *address) {
   struct gn_attempt *a = arg;
   enum gn_address_class c = gn_address_classify(&address->addr);
   curl_socket_t fd;
@@ -120,39 +125,10 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose,
   return fd;
 }
 
-static int on_close(void *counters, curl_socket_t fd) {
+int gn_attempt_on_close(void *counters, curl_socket_t fd) {
   gn_counters_add(counters, GN_COUNT_OPEN, -1);
   gn_inherited_remove(fd);
   return close(fd);
-}
-
-static void check(struct gn_attempt *a, CURLcode rc) {
-  if (a->setopt_rc == CURLE_OK)
-    a->setopt_rc = rc;
-}
-
-static void set_long(struct gn_attempt *a, CURLoption option, long value) {
-  check(a, curl_easy_setopt(a->easy, option, value));
-}
-
-static void set_text(struct gn_attempt *a, CURLoption option,
-                     const char *value) {
-  check(a, curl_easy_setopt(a->easy, option, value));
-}
-
-static int add_line(struct gn_attempt *a, const char *line,
-                    struct gn_error *err) {
-  struct curl_slist *grown = curl_slist_append(a->lines, line);
-  if (!grown)
-    return gn_error_memory(err);
-  a->lines = grown;
-  return 0;
-}
-
-static bool same_name(const char *line, const char *other) {
-  size_t len = strcspn(line, ":;");
-  return strncasecmp(line, other, len) == 0 &&
-         (other[len] == ':' || other[len] == ';');
 }
 
 static bool mentions(const char *text, const char *word) {
@@ -165,16 +141,8 @@ static bool mentions(const char *text, const char *word) {
 static bool asks_for_deflate(const struct gn_request *r) {
   size_t i;
   for (i = 0; i < r->header_count; i++)
-    if (same_name("Accept-Encoding:", r->headers[i]) &&
+    if (gn_lines_same_name("Accept-Encoding:", r->headers[i]) &&
         mentions(r->headers[i], "deflate"))
-      return true;
-  return false;
-}
-
-static bool lines_have(const struct gn_attempt *a, const char *line) {
-  const struct curl_slist *l;
-  for (l = a->lines; l; l = l->next)
-    if (same_name(line, l->data))
       return true;
   return false;
 }
@@ -182,201 +150,93 @@ static bool lines_have(const struct gn_attempt *a, const char *line) {
 static int add_credential(struct gn_attempt *a,
                           const struct gn_attempt_plan *plan,
                           struct gn_error *err) {
-  char *line;
-  int rc = 0;
+  const struct gn_policy *p = plan->policy;
+  char *line = p->transport ? NULL
+                            : gn_policy_credential(plan->policy,
+                                                   plan->request->scope, err);
   size_t i;
-  if (plan->foreign || !a->own)
-    return 0;
-  line = plan->policy->transport
-             ? NULL : gn_policy_credential(plan->policy, plan->request->scope,
-                                           err);
-  if (line) {
-    if (!gn_request_has_header(plan->request, line)) {
-      rc = add_line(a, line, err);
-      a->has_credential = true;
-    }
+  if (!line && err->kind != GN_OK)
+    return -1;
+  if (line && gn_request_has_header(plan->request, line)) {
     gn_wipe(line, strlen(line));
     gn_free(line);
-  } else if (err->kind != GN_OK) {
-    return -1;
+  } else if (line) {
+    a->has_credential = true;
+    if (gn_lines_take(&a->lines, line, err) != 0)
+      return -1;
   }
-  for (i = 0; rc == 0 && i < plan->policy->header_count; i++)
-    if (!gn_request_has_header(plan->request, plan->policy->headers[i]))
-      rc = add_line(a, plan->policy->headers[i], err);
-  return rc;
+  for (i = 0; i < p->header_count; i++)
+    if (!gn_request_has_header(plan->request, p->headers[i]) &&
+        gn_lines_add(&a->lines, p->headers[i], err) != 0)
+      return -1;
+  return 0;
 }
 
 /* Files come as they are, so that they can be resumed. */
-static bool is_for_file(const struct gn_attempt_plan *plan) {
+bool gn_attempt_is_for_file(const struct gn_attempt_plan *plan) {
   return plan->request->download || plan->file;
 }
 
-static bool carries_body(const struct gn_request *r) {
-  return r->body || strcmp(r->method, "POST") == 0 ||
-         strcmp(r->method, "PUT") == 0;
+static int add_range(struct gn_lines *l, const struct gn_download *file,
+                     struct gn_error *err) {
+  char range[64], if_range[300];
+  if (!gn_download_lines(file, range, sizeof range, if_range,
+                         sizeof if_range))
+    return 0;
+  return gn_lines_take(l, gn_strdup(range), err) == 0
+             ? gn_lines_take(l, gn_strdup(if_range), err) : -1;
 }
 
 /* Content-Type and Expect are switched off where libcurl would add its own. */
+static int add_request(struct gn_attempt *a, const struct gn_attempt_plan *plan,
+                       struct gn_error *err) {
+  const struct gn_request *r = plan->request;
+  struct gn_lines *l = &a->lines;
+  size_t i;
+  for (i = 0; !plan->foreign && i < r->header_count; i++)
+    if (gn_lines_add(l, r->headers[i], err) != 0)
+      return -1;
+  if (gn_attempt_is_for_file(plan) &&
+      gn_lines_add(l, "Accept-Encoding: identity", err) != 0)
+    return -1;
+  if (plan->file && add_range(l, plan->file, err) != 0)
+    return -1;
+  if (gn_request_carries_body(r) &&
+      ((!gn_lines_have(l, "Content-Type:") &&
+        gn_lines_add(l, "Content-Type:", err) != 0) ||
+       gn_lines_add(l, "Expect:", err) != 0))
+    return -1;
+  return 0;
+}
+
+/* What libcurl would add by options, but write letter by letter twice. */
+static int add_usual(struct gn_attempt *a, struct gn_error *err) {
+  const char *agent = a->policy->agent_line;
+  struct gn_lines *l = &a->lines;
+  l->told = l->count;
+  if (!a->uses_proxy && !gn_lines_have(l, agent) &&
+      gn_lines_add(l, agent, err) != 0)
+    return -1;
+  return gn_lines_have(l, "Accept-Encoding:")
+             ? 0 : gn_lines_add(l, "Accept-Encoding: gzip", err);
+}
+
 static int set_lines(struct gn_attempt *a, const struct gn_attempt_plan *plan,
                      struct gn_error *err) {
-  const struct gn_request *r = plan->request;
-  char range[64], if_range[300];
-  size_t i;
-  if (add_credential(a, plan, err) != 0)
+  if ((!plan->foreign && a->own && add_credential(a, plan, err) != 0) ||
+      add_request(a, plan, err) != 0)
     return -1;
-  for (i = 0; !plan->foreign && i < r->header_count; i++)
-    if (add_line(a, r->headers[i], err) != 0)
-      return -1;
-  if (is_for_file(plan) && add_line(a, "Accept-Encoding: identity", err) != 0)
-    return -1;
-  if (plan->file &&
-      gn_download_lines(plan->file, range, sizeof range, if_range,
-                        sizeof if_range) &&
-      (add_line(a, range, err) != 0 || add_line(a, if_range, err) != 0))
-    return -1;
-  if (carries_body(r) &&
-      ((!lines_have(a, "Content-Type:") &&
-        add_line(a, "Content-Type:", err) != 0) ||
-       add_line(a, "Expect:", err) != 0))
-    return -1;
-  return 0;
-}
-
-static void set_method(struct gn_attempt *a, const struct gn_request *r) {
-  if (strcmp(r->method, "HEAD") == 0) {
-    set_long(a, CURLOPT_NOBODY, 1);
-    return;
-  }
-  if (carries_body(r)) {
-    check(a, curl_easy_setopt(a->easy, CURLOPT_POSTFIELDSIZE_LARGE,
-                              (curl_off_t)r->body_len));
-    check(a, curl_easy_setopt(a->easy, CURLOPT_POSTFIELDS,
-                              r->body ? r->body : ""));
-  }
-  if (strcmp(r->method, "GET") != 0 || r->body)
-    set_text(a, CURLOPT_CUSTOMREQUEST, r->method);
-}
-
-/* Behind a proxy no socket of ours leads to the host, so the host's name must
- * do: what it resolves to there is the proxy's affair. */
-static int check_literal(struct gn_attempt *a, const struct gn_origin *o,
-                         struct gn_error *err) {
-  int c = gn_url_is_loopback_host(o->host) ? GN_ADDRESS_LOOPBACK
-                                           : (int)gn_address_of_host(o->host);
-  if (c == GN_ADDRESS_PUBLIC || c == gn_policy_own_class(a->policy))
-    return 0;
-  return gn_error_set(err, GN_PROTOCOL, "address",
-                      "a URL from the server leads to a private address");
-}
-
-static int set_proxy(struct gn_attempt *a, const char *url,
-                     struct gn_error *err) {
-  const struct gn_policy *p = a->policy;
-  struct gn_origin o;
-  const char *proxy, *none = p->no_proxy ? p->no_proxy : "";
-  if (gn_policy_origin_of(p, url, &o, err) != 0)
-    return -1;
-  proxy = gn_policy_proxy(p, &o);
-  a->uses_proxy = *proxy != '\0';
-  if (a->uses_proxy && a->check_address && !p->allow_private) {
-    if (check_literal(a, &o, err) != 0)
-      return -1;
-    /* no_proxy names hosts of the inside: none of the server's business. */
-    if (!a->own)
-      none = "";
-  }
-  set_text(a, CURLOPT_PROXY, proxy);
-  set_text(a, CURLOPT_NOPROXY, none);
-  set_long(a, CURLOPT_HEADEROPT, CURLHEADER_SEPARATE);
-  set_long(a, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1);
-  return 0;
-}
-
-static void set_tls(struct gn_attempt *a, const char *url) {
-  const struct gn_policy *p = a->policy;
-  bool http2 = p->http_version != 1 && strncasecmp(url, "https:", 6) == 0;
-  set_long(a, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
-  set_long(a, CURLOPT_SSL_VERIFYPEER, p->insecure_tls ? 0 : 1);
-  set_long(a, CURLOPT_SSL_VERIFYHOST, p->insecure_tls ? 0 : 2);
-  /* A CAPATH beside the file switches libcurl's cache of the parsed bundle
-   * off, which costs 30 ms of CPU for each connection. */
-  if (p->ca_file) {
-    set_text(a, CURLOPT_CAINFO, p->ca_file);
-    set_text(a, CURLOPT_CAPATH, NULL);
-  }
-  set_long(a, CURLOPT_HTTP_VERSION, http2 ? (long)CURL_HTTP_VERSION_2TLS
-                                          : (long)CURL_HTTP_VERSION_1_1);
-  /* Without TLS the first response would have to tell the version, and all
-   * others would wait for it. */
-  set_long(a, CURLOPT_PIPEWAIT, http2);
-}
-
-static void set_limits(struct gn_attempt *a,
-                       const struct gn_attempt_plan *plan) {
-  int64_t connect = a->policy->connect_timeout_ms;
-  if (plan->timeout_ms > 0 && plan->timeout_ms < connect)
-    connect = plan->timeout_ms;
-  set_long(a, CURLOPT_CONNECTTIMEOUT_MS, (long)connect);
-  set_long(a, CURLOPT_TIMEOUT_MS, (long)plan->timeout_ms);
-  /* libcurl sends a request again by itself, and says nothing, when a reused
-   * connection closes before the response. A creating request must not be;
-   * and a server-supplied URL must meet the address policy. */
-  set_long(a, CURLOPT_FRESH_CONNECT,
-           !plan->request->safe || (plan->check_address && !a->own));
-}
-
-static void set_conduct(struct gn_attempt *a) {
-  set_text(a, CURLOPT_PROTOCOLS_STR, "http,https");
-  set_text(a, CURLOPT_USERAGENT, a->policy->user_agent);
-  set_long(a, CURLOPT_LOW_SPEED_LIMIT, 1);
-  set_long(a, CURLOPT_LOW_SPEED_TIME, a->policy->stall_seconds);
-  set_long(a, CURLOPT_FOLLOWLOCATION, 0);
-  set_long(a, CURLOPT_NOSIGNAL, 1);
-  set_long(a, CURLOPT_QUICK_EXIT, 1);
-  set_long(a, CURLOPT_NETRC, CURL_NETRC_IGNORED);
-  set_long(a, CURLOPT_HTTP09_ALLOWED, 0);
-  set_long(a, CURLOPT_PATH_AS_IS, 1);
-  set_long(a, CURLOPT_TCP_NODELAY, 1);
-  check(a, curl_easy_setopt(a->easy, CURLOPT_HEADERFUNCTION, on_header));
-  check(a, curl_easy_setopt(a->easy, CURLOPT_WRITEFUNCTION, on_body));
-  check(a, curl_easy_setopt(a->easy, CURLOPT_OPENSOCKETFUNCTION, on_open));
-  check(a, curl_easy_setopt(a->easy, CURLOPT_CLOSESOCKETFUNCTION, on_close));
-  check(a, curl_easy_setopt(a->easy, CURLOPT_CLOSESOCKETDATA, a->counters));
-}
-
-static void set_receiver(struct gn_attempt *a, void *self, char *text) {
-  check(a, curl_easy_setopt(a->easy, CURLOPT_HEADERDATA, self));
-  check(a, curl_easy_setopt(a->easy, CURLOPT_WRITEDATA, self));
-  check(a, curl_easy_setopt(a->easy, CURLOPT_OPENSOCKETDATA, self));
-  check(a, curl_easy_setopt(a->easy, CURLOPT_ERRORBUFFER, text));
-}
-
-uint64_t gn_attempt_setup(const struct gn_attempt_plan *plan) {
-  return !plan->check_address && !is_for_file(plan) &&
-                 gn_policy_at_base(plan->policy, plan->url)
-             ? plan->policy->serial : 0;
-}
-
-/* What stays as it is for all requests of one client to its base. */
-static int set_up(struct gn_attempt *a, const struct gn_attempt_plan *plan,
-                  struct gn_error *err) {
-  set_conduct(a);
-  /* The header line is libcurl's, the unpacking is not: it takes a gzip body
-   * that was cut for whole. */
-  if (is_for_file(plan))
-    set_long(a, CURLOPT_BUFFERSIZE, FILE_BUFFER);
-  else
-    set_text(a, CURLOPT_ACCEPT_ENCODING, "gzip");
-  set_long(a, CURLOPT_HTTP_CONTENT_DECODING, 0);
-  set_tls(a, plan->url);
-  return set_proxy(a, plan->url, err);
+  return add_usual(a, err);
 }
 
 static int begin(struct gn_attempt *a, const struct gn_attempt_plan *plan,
                  struct gn_error *err) {
-  memset(a, 0, sizeof *a);
+  memset(&a->exchange, 0, sizeof *a - offsetof(struct gn_attempt, exchange));
   gn_error_clear(err);
+  gn_error_clear(&a->sink_error);
+  a->text[0] = '\0';
   gn_buf_init(&a->copy, plan->policy->max_body);
+  a->exchange = plan->exchange;
   a->policy = plan->policy;
   a->headers = &plan->result->headers;
   a->memory = plan->result->body;
@@ -396,51 +256,32 @@ static int begin(struct gn_attempt *a, const struct gn_attempt_plan *plan,
   return 0;
 }
 
+int gn_attempt_prepare(struct gn_attempt *a,
+                       const struct gn_attempt_plan *plan,
+                       struct gn_error *err) {
+  if (begin(a, plan, err) != 0)
+    return -1;
+  a->live = true;
+  if (gn_setup_apply(a, plan, err) != 0 || set_lines(a, plan, err) != 0)
+    return -1;
+  return gn_setup_lines(a, err);
+}
+
 int gn_attempt_stage(struct gn_attempt *a, const struct gn_attempt_plan *plan,
                      struct gn_error *err) {
   return begin(a, plan, err) == 0 ? set_lines(a, plan, err) : -1;
 }
 
-int gn_attempt_prepare(struct gn_attempt *a, CURL *easy, uint64_t setup,
-                       const struct gn_attempt_plan *plan,
-                       struct gn_error *err) {
-  int rc = begin(a, plan, err);
-  a->easy = easy;
-  if (rc != 0)
-    return -1;
-  a->setup = gn_attempt_setup(plan);
-  if (setup == 0 || setup != a->setup) {
-    curl_easy_reset(easy);
-    if (set_up(a, plan, err) != 0)
-      return -1;
-  } else {
-    a->uses_proxy = *gn_policy_proxy(a->policy, &a->policy->origin) != '\0';
-  }
-  set_text(a, CURLOPT_URL, plan->url);
-  set_receiver(a, a, a->text);
-  set_limits(a, plan);
-  set_method(a, plan->request);
-  if (set_lines(a, plan, err) != 0)
-    return -1;
-  check(a, curl_easy_setopt(easy, CURLOPT_HTTPHEADER, a->lines));
-  if (a->setopt_rc == CURLE_OUT_OF_MEMORY)
-    return gn_error_memory(err);
-  if (a->setopt_rc != CURLE_OK)
-    return gn_error_set(err, GN_TRANSPORT, "setup",
-                        "libcurl refused an option: %s",
-                        curl_easy_strerror(a->setopt_rc));
-  return 0;
-}
-
 /* A connection that is cut cannot look like this end. */
 static bool is_framed(struct gn_attempt *a) {
+  CURL *easy = a->setup.easy;
   curl_off_t length = -1;
   long version = 0;
   size_t len;
-  if (!a->easy)
+  if (!a->live)
     return true;
-  curl_easy_getinfo(a->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
-  curl_easy_getinfo(a->easy, CURLINFO_HTTP_VERSION, &version);
+  curl_easy_getinfo(easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+  curl_easy_getinfo(easy, CURLINFO_HTTP_VERSION, &version);
   return length >= 0 || version >= CURL_HTTP_VERSION_2_0 ||
          gn_headers_find(a->headers, "Transfer-Encoding", &len);
 }
@@ -467,9 +308,12 @@ static CURLcode end_body(struct gn_attempt *a, CURLcode rc) {
  * be no part of the file. */
 static CURLcode check_framing(struct gn_attempt *a, CURLcode rc) {
   curl_off_t first_byte = 0;
-  struct gn_framing f = {rc, a->headers, false, a->head_ended, a->text};
+  struct gn_framing f = {rc, a->headers, false, a->head_ended,
+                         !(a->marks & GN_HEAD_FRAMING), a->text};
   CURLcode result;
-  curl_easy_getinfo(a->easy, CURLINFO_STARTTRANSFER_TIME_T, &first_byte);
+  if (rc != CURLE_OK)
+    curl_easy_getinfo(a->setup.easy, CURLINFO_STARTTRANSFER_TIME_T,
+                      &first_byte);
   f.answering = first_byte > 0;
   result = gn_framing_result(&f);
   if (a->to_file && (result != rc || result == CURLE_WEIRD_SERVER_REPLY))
@@ -480,10 +324,11 @@ static CURLcode check_framing(struct gn_attempt *a, CURLcode rc) {
 CURLcode gn_attempt_feed(struct gn_attempt *a, long status,
                          const char *headers, size_t headers_len,
                          const char *body, size_t body_len) {
-  a->supplied = status;
-  if (headers_len && on_header((char *)headers, 1, headers_len, a) == 0)
+  a->status = status;
+  if (headers_len &&
+      gn_attempt_on_header((char *)headers, 1, headers_len, a) == 0)
     return CURLE_WRITE_ERROR;
-  if (body_len && on_body((char *)body, 1, body_len, a) == 0)
+  if (body_len && gn_attempt_on_body((char *)body, 1, body_len, a) == 0)
     return CURLE_WRITE_ERROR;
   return CURLE_OK;
 }
@@ -491,17 +336,20 @@ CURLcode gn_attempt_feed(struct gn_attempt *a, long status,
 /* Whether any byte of the request may have left. */
 static bool was_sent(struct gn_attempt *a, CURLcode rc) {
   curl_off_t sent_after = 0;
-  if (!a->easy)
+  if (!a->live)
     return rc != CURLE_COULDNT_CONNECT && rc != CURLE_COULDNT_RESOLVE_HOST;
-  curl_easy_getinfo(a->easy, CURLINFO_PRETRANSFER_TIME_T, &sent_after);
+  if (rc == CURLE_OK)
+    return true;
+  curl_easy_getinfo(a->setup.easy, CURLINFO_PRETRANSFER_TIME_T, &sent_after);
   return sent_after > 0;
 }
 
 void gn_attempt_outcome(struct gn_attempt *a, CURLcode rc,
                         struct gn_outcome *o) {
+  CURL *easy = a->setup.easy;
   long connect_code = 0;
   rc = end_body(a, rc);
-  if (a->easy)
+  if (a->live)
     rc = check_framing(a, rc);
   memset(o, 0, sizeof *o);
   o->curl_code = (int)rc;
@@ -509,11 +357,10 @@ void gn_attempt_outcome(struct gn_attempt *a, CURLcode rc,
   o->blocked = a->blocked;
   o->status = status_of(a);
   o->sent = was_sent(a, rc);
-  if (a->easy) {
-    curl_easy_getinfo(a->easy, CURLINFO_HTTP_CONNECTCODE, &connect_code);
-    if (o->sent)
-      curl_easy_getinfo(a->easy, CURLINFO_NUM_CONNECTS, &a->connects);
-  }
+  if (a->live && rc != CURLE_OK)
+    curl_easy_getinfo(easy, CURLINFO_HTTP_CONNECTCODE, &connect_code);
+  if (a->live && o->sent)
+    curl_easy_getinfo(easy, CURLINFO_NUM_CONNECTS, &a->connects);
   o->proxy_refused = rc != CURLE_OK ? connect_code >= 300
                                     : a->uses_proxy && o->status == 407;
   if (o->status >= 300)
@@ -523,33 +370,25 @@ void gn_attempt_outcome(struct gn_attempt *a, CURLcode rc,
                        gn_sink_size(a->memory), o);
 }
 
-/* Nothing of this request may reach the next one: no pointer, no method. */
-static void forget_request(struct gn_attempt *a) {
-  set_receiver(a, NULL, NULL);
-  check(a, curl_easy_setopt(a->easy, CURLOPT_HTTPHEADER, NULL));
-  set_text(a, CURLOPT_CUSTOMREQUEST, NULL);
-  check(a, curl_easy_setopt(a->easy, CURLOPT_POSTFIELDS, NULL));
-  check(a, curl_easy_setopt(a->easy, CURLOPT_POSTFIELDSIZE_LARGE,
-                            (curl_off_t)-1));
-  set_long(a, CURLOPT_HTTPGET, 1);
+struct gn_attempt *gn_attempt_new(void) {
+  return gn_alloc_zero(sizeof(struct gn_attempt));
 }
 
-CURL *gn_attempt_release(struct gn_attempt *a, uint64_t *setup) {
-  CURL *easy = a->easy;
-  struct curl_slist *line;
-  *setup = 0;
-  for (line = a->lines; line; line = line->next)
-    gn_wipe(line->data, strlen(line->data));
-  if (easy && a->setup)
-    forget_request(a);
-  if (a->setopt_rc == CURLE_OK)
-    *setup = a->setup;
-  if (easy && *setup == 0)
-    curl_easy_reset(easy);
-  curl_slist_free_all(a->lines);
+void gn_attempt_release(struct gn_attempt *a) {
+  gn_lines_clear(&a->lines);
+  if (a->live)
+    gn_setup_forget(&a->setup, a->setopt_rc != CURLE_OK);
   gn_body_free(&a->body);
   gn_buf_free(&a->copy);
-  a->lines = NULL;
-  a->easy = NULL;
-  return easy;
+  a->exchange = NULL;
+  a->headers = NULL;
+  a->memory = NULL;
+  a->file = NULL;
+}
+
+void gn_attempt_free(struct gn_attempt *a) {
+  if (!a)
+    return;
+  gn_setup_destroy(&a->setup);
+  gn_free(a);
 }

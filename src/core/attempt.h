@@ -8,21 +8,35 @@
 
 #include "body.h"
 #include "download.h"
+#include "lines.h"
 #include "policy.h"
 #include "request.h"
 #include "retry.h"
+#include "setup.h"
 #include "stats.h"
 
 #include <curl/curl.h>
 
+struct gn_exchange;
+
+/* Used for one attempt after the other: a handle that is set up is worth
+ * keeping. libcurl knows its address, and that of its text. */
 struct gn_attempt {
-  CURL *easy;                       /* NULL: not on the wire */
-  struct curl_slist *lines;         /* request header lines, wiped at the end */
+  struct gn_attempt *next;          /* in the engine's list of idle ones */
+  struct gn_setup setup;            /* the handle and its options */
+  struct gn_lines lines;            /* request header lines */
+  char text[CURL_ERROR_SIZE];       /* libcurl's own words */
+  struct gn_error sink_error;       /* why the body could not be kept */
+  /* From here on: of one use; all zeros before it. */
+  struct gn_exchange *exchange;     /* whose it is */
   struct gn_buf *headers;           /* where header lines go (the result's) */
   struct gn_sink *memory;           /* where a body goes (the result's) */
   struct gn_download *file;         /* where a good body goes, or NULL */
   struct gn_policy *policy;         /* borrowed from the exchange */
+  uint64_t serial;                  /* what the handle may stay set up for */
   size_t header_bytes;              /* all header lines so far, every kind */
+  unsigned marks;                   /* of the header lines (see head.h) */
+  bool live;                        /* by libcurl, not by who asks */
   bool head_ended;                  /* the header block is whole */
   bool body_started;                /* trailers are not headers */
   bool deflate;                     /* the request asks for that coding */
@@ -32,22 +46,20 @@ struct gn_attempt {
   bool uses_proxy;                  /* sockets lead to a proxy */
   bool own;                         /* the URL is at an own origin */
   bool base;                        /* the URL is at the base URL's origin */
-  uint64_t setup;                   /* the policy the handle is set up for */
   CURLcode setopt_rc;               /* the first option that failed */
-  struct gn_error sink_error;       /* why the body could not be kept */
   uint64_t received;                /* body bytes after decoding */
   struct gn_counters *counters;     /* hear of sockets */
   long connects;                    /* connections made, -1: none was there */
   bool has_credential;              /* the first of the lines is it */
-  long supplied;                    /* status of what no wire brought */
+  long status;                      /* of the response, 0: not known yet */
   bool to_file;                     /* this body goes to the file */
   struct gn_buf copy;               /* of it as it came, for a recording */
   bool copy_cut;                    /* it was too long for that */
-  char text[CURL_ERROR_SIZE];       /* libcurl's own words */
 };
 
 /* What an exchange asks for with one attempt. */
 struct gn_attempt_plan {
+  struct gn_exchange *exchange;     /* whose attempt it is */
   const struct gn_request *request; /* what to send; outlives the attempt */
   struct gn_policy *policy;         /* the client's settings */
   const char *url;                  /* the request's, or a redirect's */
@@ -59,12 +71,10 @@ struct gn_attempt_plan {
   struct gn_counters *counters;     /* outlive the connections */
 };
 
-/* What a handle can stay set up for between the requests of one client to its
- * own base: the policy's serial; 0 for any other request. */
-uint64_t gn_attempt_setup(const struct gn_attempt_plan *plan);
-/* Fills `easy` so that it can be added to a multi handle. setup: what it is set
- * up for; if that is not what this plan needs, it starts from nothing. */
-int gn_attempt_prepare(struct gn_attempt *a, CURL *easy, uint64_t setup,
+struct gn_attempt *gn_attempt_new(void); /* NULL: out of memory */
+void gn_attempt_free(struct gn_attempt *a); /* after its release; or NULL */
+/* Sets its handle up so that it can be added to a multi handle. */
+int gn_attempt_prepare(struct gn_attempt *a,
                        const struct gn_attempt_plan *plan,
                        struct gn_error *err);
 /* The same without a handle and without the credential: somebody else will
@@ -79,8 +89,10 @@ CURLcode gn_attempt_feed(struct gn_attempt *a, long status,
 /* After libcurl finished with rc: what it brought, the body's own codes too. */
 void gn_attempt_outcome(struct gn_attempt *a, CURLcode rc,
                         struct gn_outcome *o);
-/* Lets go of everything but the easy handle, which is returned with what it is
- * still set up for. */
-CURL *gn_attempt_release(struct gn_attempt *a, uint64_t *setup);
+/* Lets go of everything but the handle. text and sink_error stay as they are
+ * until the next use. */
+void gn_attempt_release(struct gn_attempt *a);
+/* Files come as they are, so that they can be resumed. */
+bool gn_attempt_is_for_file(const struct gn_attempt_plan *plan);
 
 #endif

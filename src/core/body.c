@@ -55,7 +55,8 @@ enum gn_coding gn_body_coding(const struct gn_buf *headers) {
 int gn_body_begin(struct gn_body *b, struct gn_sink *sink,
                   const struct gn_buf *headers, bool deflate, bool lenient,
                   struct gn_error *err) {
-  enum gn_coding coding = gn_body_coding(headers);
+  enum gn_coding coding = headers ? gn_body_coding(headers)
+                                  : GN_CODING_IDENTITY;
   memset(b, 0, sizeof *b);
   b->sink = sink;
   b->lenient = lenient;

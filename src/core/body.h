@@ -22,8 +22,9 @@ struct gn_body {
 
 /* What the Content-Encoding lines of a header block say together. */
 enum gn_coding gn_body_coding(const struct gn_buf *headers);
-/* A body begins. deflate: that coding was asked for. A coding that was not:
- * kind GN_PROTOCOL, code "encoding". */
+/* A body begins. headers: NULL where no line of them names a coding. deflate:
+ * that coding was asked for. A coding that was not: kind GN_PROTOCOL, code
+ * "encoding". */
 int gn_body_begin(struct gn_body *b, struct gn_sink *sink,
                   const struct gn_buf *headers, bool deflate, bool lenient,
                   struct gn_error *err);

@@ -37,32 +37,39 @@ void gn_engine_ref(struct gn_engine *e) {
   gn_engine_unlock(e);
 }
 
-CURL *gn_engine_easy_take(struct gn_engine *e, uint64_t wanted,
-                          uint64_t *setup) {
-  size_t i = e->idle_count;
-  CURL *easy;
-  *setup = 0;
-  if (i == 0)
-    return curl_easy_init();
-  while (i > 1 && e->setups[i - 1] != wanted)
-    i--;
-  easy = e->idle[--i];
-  *setup = e->setups[i];
+struct gn_attempt *gn_engine_attempt_take(struct gn_engine *e,
+                                          uint64_t wanted) {
+  struct gn_attempt **link = &e->idle, *a;
+  if (!e->idle)
+    return gn_attempt_new();
+  while (wanted && *link && (*link)->setup.serial != wanted)
+    link = &(*link)->next;
+  if (!*link)
+    link = &e->idle;
+  a = *link;
+  *link = a->next;
   e->idle_count--;
-  e->idle[i] = e->idle[e->idle_count];
-  e->setups[i] = e->setups[e->idle_count];
-  return easy;
+  return a;
 }
 
-void gn_engine_easy_give(struct gn_engine *e, CURL *easy, uint64_t setup) {
-  if (!easy)
-    return;
-  if (e->idle_count == IDLE_HANDLES) {
-    curl_easy_cleanup(easy);
+void gn_engine_attempt_give(struct gn_engine *e, struct gn_attempt *a) {
+  gn_attempt_release(a);
+  if (e->idle_count == IDLE_ATTEMPTS) {
+    gn_attempt_free(a);
     return;
   }
-  e->setups[e->idle_count] = setup;
-  e->idle[e->idle_count++] = easy;
+  a->next = e->idle;
+  e->idle = a;
+  e->idle_count++;
+}
+
+static void free_attempts(struct gn_engine *e) {
+  struct gn_attempt *a;
+  while ((a = e->idle)) {
+    e->idle = a->next;
+    gn_attempt_free(a);
+  }
+  e->idle_count = 0;
 }
 
 bool gn_engine_finish_file(struct gn_engine *e, struct gn_file_job *job) {
@@ -198,12 +205,12 @@ static void reap(struct gn_engine *e) {
   CURLMsg *message;
   int left;
   while ((message = curl_multi_info_read(e->sockets.multi, &left))) {
-    struct gn_exchange *x = NULL;
+    struct gn_attempt *a = NULL;
     CURLcode rc = message->data.result;
     if (message->msg != CURLMSG_DONE)
       continue;
-    curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &x);
-    gn_exchange_completed(x, rc);
+    curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &a);
+    gn_exchange_completed(a->exchange, rc);
   }
 }
 
@@ -287,8 +294,7 @@ static void shut_down(struct gn_engine *e) {
   gn_relay_drop(e);
   gn_doorbell_free(e->doorbell);
   e->doorbell = NULL;
-  while (e->idle_count)
-    curl_easy_cleanup(e->idle[--e->idle_count]);
+  free_attempts(e);
   gn_files_free(e->files);
   e->files = NULL;
   gn_sockets_close(&e->sockets);

@@ -17,7 +17,7 @@
 
 #include <pthread.h>
 
-#define IDLE_HANDLES 64
+#define IDLE_ATTEMPTS 64
 
 struct gn_engine {
   struct gn_sockets sockets;        /* the step's thread only */
@@ -27,10 +27,9 @@ struct gn_engine {
   bool woken;                       /* must look before it sleeps; the lock */
   struct gn_timers timers;          /* the step's thread only */
   struct gn_random random;          /* the step's thread only */
-  CURL *idle[IDLE_HANDLES];         /* easy handles to use again */
+  struct gn_attempt *idle;          /* to use again; the step's thread only */
+  size_t idle_count;                /* how many; the same */
   struct gn_files *files;           /* if threaded; else NULL */
-  uint64_t setups[IDLE_HANDLES];    /* what each of them is set up for */
-  size_t idle_count;                /* how many */
   struct gn_work *works;            /* running; list changes need the lock */
   struct gn_work *incoming;         /* submitted, oldest first; the lock */
   struct gn_work *incoming_tail;    /* submitted, newest; the lock */

@@ -34,5 +34,6 @@ int gn_error_memory(struct gn_error *err) {
 }
 
 void gn_error_clear(struct gn_error *err) {
-  memset(err, 0, sizeof *err);
+  err->kind = GN_OK;
+  err->code[0] = err->message[0] = '\0';
 }

@@ -21,8 +21,8 @@ struct gn_exchange {
   uint64_t asked;              /* the waiter has to answer this; 0: nothing */
   struct gn_exchange *next_asked; /* in the engine's list of those */
   struct gn_timer timer;       /* the wait before the next attempt */
-  struct gn_attempt attempt;   /* the one on the wire */
-  bool on_wire;                /* attempt is with libcurl */
+  struct gn_attempt *attempt;  /* the one on the wire, or NULL */
+  bool on_wire;                /* it is with libcurl, or asked for */
   enum gn_count waits_for;     /* the gauge that counts it; 0: none does */
   struct gn_rate_place place;  /* the next attempt's time, by the rate */
   double paused;               /* seconds waited for pauses of the client */

@@ -70,7 +70,7 @@ static CURLcode complete(const struct gn_framing *f) {
     say(f, "the connection ended within the header lines");
     return CURLE_PARTIAL_FILE;
   }
-  wrong = gn_framing_contradiction(f->headers);
+  wrong = f->plain ? NULL : gn_framing_contradiction(f->headers);
   if (wrong)
     say(f, wrong);
   return wrong ? CURLE_WEIRD_SERVER_REPLY : CURLE_OK;

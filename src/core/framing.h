@@ -18,6 +18,7 @@ struct gn_framing {
   const struct gn_buf *headers; /* the last header block */
   bool answering;               /* a byte of the response came */
   bool head_ended;              /* the block's empty line came */
+  bool plain;                   /* nothing in it can contradict itself */
   char *text;                   /* libcurl's words, CURL_ERROR_SIZE; ours */
 };
 

@@ -63,9 +63,10 @@ double gn_pace_left(const struct gn_exchange *x) {
   return (double)(x->deadline - gn_now_ms()) / 1000;
 }
 
-void gn_pace_heed(struct gn_exchange *x, const struct gn_outcome *o) {
+void gn_pace_heed(struct gn_exchange *x, const struct gn_outcome *o,
+                  unsigned marks) {
   if (!x->request->download && o->curl_code == 0)
-    gn_policy_heed(x->policy, &x->result->headers, gn_now(), gn_wall_time());
+    gn_policy_heed(x->policy, &x->result->headers, marks);
 }
 
 void gn_pace_heed_throttling(struct gn_exchange *x, const struct gn_outcome *o,

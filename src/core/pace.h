@@ -18,8 +18,10 @@ void gn_pace_waits_for(struct gn_exchange *x, enum gn_count what);
 void gn_pace_wait_ends(struct gn_exchange *x);
 /* Seconds until the deadline, HUGE_VAL without one. */
 double gn_pace_left(const struct gn_exchange *x);
-/* What a server says about the rate is for the whole client. */
-void gn_pace_heed(struct gn_exchange *x, const struct gn_outcome *o);
+/* What a server says about the rate is for the whole client. marks: of its
+ * header lines (see head.h). */
+void gn_pace_heed(struct gn_exchange *x, const struct gn_outcome *o,
+                  unsigned marks);
 void gn_pace_heed_throttling(struct gn_exchange *x, const struct gn_outcome *o,
                              const struct gn_verdict *v);
 

@@ -4,6 +4,8 @@
 
 #include "address.h"
 #include "alloc.h"
+#include "clock.h"
+#include "head.h"
 #include "process.h"
 #include "version.h"
 
@@ -138,15 +140,18 @@ static int set_user_agent(struct gn_policy *p,
                           struct gn_error *err) {
   const char *extra = o->user_agent ? o->user_agent : "";
   const char *curl = curl_version_info(CURLVERSION_NOW)->version;
-  size_t size = strlen(extra) + strlen(curl) + sizeof GN_VERSION + 40;
+  static const char name[] = "User-Agent: ";
+  size_t size = strlen(extra) + strlen(curl) + sizeof GN_VERSION +
+                sizeof name + 40;
   if (!gn_header_value_ok(extra, strlen(extra)))
     return gn_error_set(err, GN_INVALID, "user_agent",
                         "user_agent holds a control character");
-  p->user_agent = gn_alloc(size);
-  if (!p->user_agent)
+  p->agent_line = gn_alloc(size);
+  if (!p->agent_line)
     return gn_error_memory(err);
-  snprintf(p->user_agent, size, "garner/%s (gzip) libcurl/%s%s%s", GN_VERSION,
-           curl, *extra ? " " : "", extra);
+  snprintf(p->agent_line, size, "%sgarner/%s (gzip) libcurl/%s%s%s", name,
+           GN_VERSION, curl, *extra ? " " : "", extra);
+  p->user_agent = p->agent_line + sizeof name - 1;
   return 0;
 }
 
@@ -243,7 +248,7 @@ void gn_policy_unref(struct gn_policy *p) {
   gn_free(p->proxy_http);
   gn_free(p->proxy_https);
   gn_free(p->no_proxy);
-  gn_free(p->user_agent);
+  gn_free(p->agent_line);
   gn_quota_destroy(&p->quota);
   gn_rate_unref(p->rate);
   gn_auth_destroy(&p->auth);
@@ -316,13 +321,17 @@ void gn_policy_pause(struct gn_policy *p, double now, double seconds) {
 }
 
 void gn_policy_heed(struct gn_policy *p, const struct gn_buf *headers,
-                    double now, double wall) {
-  double wait = gn_quota_wait(&p->quota, headers, wall);
+                    unsigned marks) {
+  double wait;
+  /* A caller's own headers may have any name. */
+  if (!(marks & GN_HEAD_QUOTA) && !p->quota.remaining && !p->quota.used)
+    return;
+  wait = gn_quota_wait(&p->quota, headers, gn_wall_time());
   /* Until when is not said: as long as the documented rate takes for one. */
   if (wait < 0)
     wait = p->rate->interval;
   if (wait > 0)
-    gn_policy_pause(p, now, wait);
+    gn_policy_pause(p, gn_now(), wait);
 }
 
 bool gn_policy_take_retry(struct gn_policy *p, bool throttled) {

@@ -76,7 +76,8 @@ struct gn_policy {
   char *proxy_http;              /* for http URLs, "" for none */
   char *proxy_https;             /* for https URLs, "" for none */
   char *no_proxy;                /* hosts that no proxy serves, or NULL */
-  char *user_agent;              /* the whole header value */
+  char *agent_line;              /* the whole User-Agent line */
+  const char *user_agent;        /* its value */
   int64_t connect_timeout_ms;    /* per attempt */
   int64_t timeout_ms;            /* per exchange */
   long stall_seconds;            /* under 1 byte/s for so long */
@@ -126,9 +127,10 @@ bool gn_policy_is_base(const struct gn_policy *p, const char *url);
 /* All that keep the client's rate wait for so many seconds, max_wait at
  * most. */
 void gn_policy_pause(struct gn_policy *p, double now, double seconds);
-/* Pauses the client if a response's headers say that nothing is left. */
+/* Pauses the client if a response's headers say that nothing is left. marks: of
+ * its lines (see head.h). */
 void gn_policy_heed(struct gn_policy *p, const struct gn_buf *headers,
-                    double now, double wall);
+                    unsigned marks);
 bool gn_policy_take_retry(struct gn_policy *p, bool throttled);
 void gn_policy_refund(struct gn_policy *p, double taken);
 void gn_policy_set_own_class(struct gn_policy *p, int address_class);

@@ -70,8 +70,8 @@ static void deliver(struct gn_exchange *x, const struct gn_supply *s) {
     gn_exchange_refuse(x, &s->error);
     return;
   }
-  snprintf(x->attempt.text, sizeof x->attempt.text, "%s", s->text);
-  rc = gn_attempt_feed(&x->attempt, s->status, s->headers.data,
+  snprintf(x->attempt->text, sizeof x->attempt->text, "%s", s->text);
+  rc = gn_attempt_feed(x->attempt, s->status, s->headers.data,
                        s->headers.len, s->body.data, s->body.len);
   gn_exchange_completed(x, rc == CURLE_OK ? (CURLcode)s->curl_code : rc);
 }
@@ -114,19 +114,19 @@ static bool is_real(const char *line) {
 static struct gn_traffic *make(struct gn_exchange *x, bool bodies) {
   const char *url = x->url ? x->url : x->request->url;
   struct gn_traffic *t = gn_traffic_new(x->request, url, bodies);
-  const struct curl_slist *line;
-  bool secret = x->attempt.has_credential;
+  const struct gn_attempt *a = x->attempt;
+  size_t i;
   if (!t)
     return NULL;
   t->attempt = x->sends;
   t->server_url = x->request->download || x->request->server_url || x->url;
-  for (line = x->attempt.lines; line; line = line->next) {
-    if (is_real(line->data) &&
-        gn_traffic_add_line(t, line->data, secret) != 0) {
+  for (i = 0; a && i < a->lines.told; i++) {
+    const char *line = gn_lines_at(&a->lines, i);
+    if (is_real(line) &&
+        gn_traffic_add_line(t, line, i == 0 && a->has_credential) != 0) {
       gn_traffic_free(t);
       return NULL;
     }
-    secret = false;
   }
   return t;
 }
@@ -138,7 +138,7 @@ int gn_relay_ask(struct gn_exchange *x, const struct gn_attempt_plan *plan,
   if (!x->work)
     return gn_error_set(err, GN_TRANSPORT, "transport",
                         "nobody is there to answer this request");
-  if (gn_attempt_stage(&x->attempt, plan, err) != 0)
+  if (gn_attempt_stage(x->attempt, plan, err) != 0)
     return -1;
   t = make(x, true);
   if (t)
@@ -156,7 +156,7 @@ int gn_relay_ask(struct gn_exchange *x, const struct gn_attempt_plan *plan,
 
 static int add_response(struct gn_traffic *t, struct gn_exchange *x,
                         bool body) {
-  const struct gn_attempt *a = &x->attempt;
+  const struct gn_attempt *a = x->attempt;
   const struct gn_buf *headers = &x->result->headers;
   const char *data = a->copy.data;
   size_t len = a->copy.len;
@@ -182,7 +182,7 @@ static struct gn_traffic *answered(struct gn_exchange *x, CURLcode rc,
   t->elapsed = gn_now() - x->sent_at;
   if (rc != CURLE_OK)
     snprintf(t->text, sizeof t->text, "%s",
-             *x->attempt.text ? x->attempt.text : curl_easy_strerror(rc));
+             *x->attempt->text ? x->attempt->text : curl_easy_strerror(rc));
   if (add_response(t, x, bodies) != 0) {
     gn_traffic_free(t);
     return NULL;

@@ -121,6 +121,11 @@ bool gn_request_has_header(const struct gn_request *r, const char *line) {
   return false;
 }
 
+bool gn_request_carries_body(const struct gn_request *r) {
+  return r->body || strcmp(r->method, "POST") == 0 ||
+         strcmp(r->method, "PUT") == 0;
+}
+
 int gn_request_set_url(struct gn_request *r, const char *url,
                        struct gn_error *err) {
   return replace(&r->url, url, strlen(url), err);

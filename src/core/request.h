@@ -95,6 +95,8 @@ struct gn_request *gn_request_copy(const struct gn_request *r,
 /* One more owner, who frees it, too. */
 struct gn_request *gn_request_ref(struct gn_request *r);
 void gn_request_free(struct gn_request *r);
+/* Its method has a body, if only an empty one. */
+bool gn_request_carries_body(const struct gn_request *r);
 
 struct gn_result *gn_result_new(void);
 void gn_result_free(struct gn_result *r);

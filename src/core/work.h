@@ -13,6 +13,7 @@
 
 #include <curl/curl.h>
 
+struct gn_attempt;
 struct gn_work;
 
 struct gn_work_ops {
@@ -65,11 +66,12 @@ void gn_work_fail(struct gn_work *w, struct gn_result *result,
 void gn_work_finish(struct gn_work *w, struct gn_result *result);
 
 /* The engine's side, for works and exchanges; the step's thread only. */
-/* An easy handle, and the setup it still has from a former use (0: none); one
- * of the wanted setup if there is any. */
-CURL *gn_engine_easy_take(struct gn_engine *e, uint64_t wanted,
-                          uint64_t *setup);
-void gn_engine_easy_give(struct gn_engine *e, CURL *easy, uint64_t setup);
+/* One whose handle is set up as wanted, if there is any (see setup.h); NULL:
+ * out of memory. */
+struct gn_attempt *gn_engine_attempt_take(struct gn_engine *e,
+                                          uint64_t wanted);
+/* Lets go of what it was for. */
+void gn_engine_attempt_give(struct gn_engine *e, struct gn_attempt *a);
 /* Starts a work that nobody submitted; taken. */
 void gn_engine_run(struct gn_engine *e, struct gn_work *w);
 /* True if the engine has a thread for files and took the job. */
