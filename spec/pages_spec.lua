@@ -248,21 +248,16 @@ describe("client:pages", function()
   end)
 
   it("asks for no page ahead where it must not", function()
-    local w = walk({ n = 3 }, { ahead = false })
-    assert(w:next())
-    require("garner.driver").current().sleep(0.15)
-    assert.equal(1, scope:count())
-    assert.equal(2, w:next().number)
-    assert.equal(3, w:next().number)
-    assert.is_nil(w:next())
-  end)
-
-  it("keeps at most one page ahead", function()
-    local w = walk { n = 9 }
-    assert(w:next())
-    require("garner.driver").current().sleep(0.15)
-    assert.equal(2, scope:count())
-    w:close()
+    for _, ahead in ipairs { false, 0 } do
+      local before = scope:count()
+      local w = walk({ n = 3 }, { ahead = ahead })
+      assert(w:next())
+      require("garner.driver").current().sleep(0.1)
+      assert.equal(before + 1, scope:count())
+      assert.equal(2, w:next().number)
+      assert.equal(3, w:next().number)
+      assert.is_nil(w:next())
+    end
   end)
 
   it("closes when a loop is left early", function()
@@ -290,6 +285,8 @@ describe("client:pages", function()
       function() line = here(); api:pages("/x", { next = { page = "p", size = 2 } }) end,
       function() line = here(); api:pages("/x", { next = { page = "p", size = 0 } }) end,
       function() line = here(); api:pages("/x", { next = TOKEN, max_pages = 0 }) end,
+      function() line = here(); api:pages("/x", { next = TOKEN, ahead = -1 }) end,
+      function() line = here(); api:pages("/x", { next = TOKEN, ahead = "2" }) end,
       function() line = here(); api:pages("/x", { next = TOKEN, item = "a" }) end,
       function() line = here(); api:pages("/{a}", { next = TOKEN, params = { a = ".." } }) end,
       function() line = here(); api:pages({}, { next = TOKEN }) end,

@@ -431,8 +431,8 @@ end
 ---   `more` = "has_more": the JSON path of a flag; where it is there, it says when the walk ends
 ---@param path string
 ---@param opts table items (JSON path of the list), next, max_pages (10000), max_bytes, ahead
---- (false: no page is fetched before it is asked for), resume (an error's), and what `request`
---- takes; a POST must be `safe`
+--- (2: so many pages at most are fetched before they are asked for; false: none), resume (an
+--- error's), and what `request` takes; a POST must be `safe`
 ---@return garner.Walk
 function Client:pages(path, opts)
   return require("garner.pages").new(state_of(self, "client:pages"), path, opts)

@@ -350,11 +350,25 @@ local function cancel(cell)
   end
 end
 
+-- Pages that came ahead of who takes them: the collector does not see how big they are.
+local function drop_pages(op)
+  if not op.engine:is_closed() then
+    op.waiter.mailbox:drop_pages(op.key)
+  end
+  for i = op.first, op.last do
+    if op.events[i] == "page" then
+      op.values[i]:close()
+    end
+  end
+  op.first = op.last + 1
+end
+
 --- Ends the operation; nothing more comes of it.
 function Operation:cancel()
   if not self.finished then
     self.finished, self.cancelled = true, true
     cancel(self.cell)
+    drop_pages(self)
   end
 end
 

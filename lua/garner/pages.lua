@@ -16,9 +16,21 @@ local M = {}
 
 local WHAT = "client:pages"
 
+local AHEAD, AHEAD_MAX = 2, 1000 -- pages beyond the one given last
+
+local count_ahead = options.integer(0, AHEAD_MAX)
+
+local function ahead(value)
+  if type(value) == "boolean" then
+    return value and AHEAD or 0
+  end
+  local count, why = count_ahead(value)
+  return count, why and why:gsub("^must be", "must be true, false or")
+end
+
 local SCHEMA = request.extend {
   items = options.text, next = options.table, max_pages = options.integer(1),
-  max_bytes = options.integer(1), ahead = options.boolean, resume = options.table,
+  max_bytes = options.integer(1), ahead = ahead, resume = options.table,
 }
 SCHEMA.file = nil -- the pages are read, here and in the core
 SCHEMA.creates = nil
@@ -33,7 +45,7 @@ local hidden = setmetatable({}, { __mode = "k" })
 
 -- The rules that begin where the walk stands.
 local function rules_from(w)
-  local at, rules = w.position, {}
+  local at, rules = w.position, { ahead = w.ahead }
   for name, value in pairs(w.rules) do
     rules[name] = value
   end
@@ -89,12 +101,11 @@ local function step(w)
   w.owed = false
   local event, value = w.op:next()
   if event == "page" then
-    local page, err = make_page(w, value)
-    if page and w.ahead then
-      w.op:advance()
+    w.owed = w.ahead == 0
+    if not w.owed then
+      w.op:advance() -- before the page is decoded, so that the next may leave meanwhile
     end
-    w.owed = not w.ahead
-    return page, err
+    return make_page(w, value)
   end
   w.op = nil
   if value == nil then
@@ -314,7 +325,7 @@ local function make(state, given, position)
     state = state, given = given, opts = opts, rules = rules, request = core_request,
     context = context, number = position and position.number or 0, position = position,
     -- Nobody would answer what is asked ahead.
-    ahead = opts.ahead ~= false and not state.offline,
+    ahead = state.offline and 0 or opts.ahead or AHEAD,
     ended = position ~= nil and position.done == true,
   }
   walk.number = hidden[walk].number

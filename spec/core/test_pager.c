@@ -1,6 +1,6 @@
 /* Owns: the checks of walks: tokens, links, page numbers, ends, circles,
- * limits, errors in the middle, and that no page is fetched before it is
- * asked for.
+ * limits, errors in the middle, and that no page is fetched that nobody gave
+ * credit for.
  * Must not: check single requests.
  */
 #define _GNU_SOURCE
@@ -438,6 +438,104 @@ static void test_cancel_on_wire(void **state) {
   gn_event_free(event);
 }
 
+static uint64_t walk_ahead(struct rig *g, unsigned ahead) {
+  struct gn_pager_rules *r = rules("next", NULL, NULL);
+  r->ahead = ahead;
+  return walk(g, "/x", r);
+}
+
+/* The token that an event's page names; frees the event. */
+static unsigned next_of(struct gn_event *event) {
+  unsigned next;
+  assert_int_equal(event->type, GN_EVENT_PAGE);
+  next = (unsigned)strtoul(event->result->next, NULL, 10);
+  gn_event_free(event);
+  return next;
+}
+
+static void test_pages_ahead(void **state) {
+  static unsigned count = 20;
+  struct rig *g = *state;
+  struct gn_error end;
+  unsigned n;
+  uint64_t id;
+  server_set(g->server, long_walk, &count);
+  for (n = 1; n < 6; n += 2) {
+    server_forget(g->server);
+    id = walk_ahead(g, n);
+    rig_until(g, "/x", n);
+    rig_run(g, 30);
+    assert_int_equal(server_hits(g->server, "/x"), n);
+    assert_int_equal(next_of(rig_next(g)), 1);
+    rig_run(g, 30);
+    assert_int_equal(server_hits(g->server, "/x"), n);
+    gn_engine_advance(g->engine, id);
+    rig_until(g, "/x", n + 1);
+    rig_run(g, 30);
+    assert_int_equal(server_hits(g->server, "/x"), n + 1);
+    assert_int_equal(finish(g, id, &end), count - 1);
+    rig_error_is(&end, GN_OK, NULL);
+  }
+}
+
+/* Nothing leaves behind an error or a limit, and all is told in order. */
+static void test_ahead_of_an_end(void **state) {
+  static unsigned count = 50;
+  static const char *const third[] = {"{\"next\":\"1\"}", "{\"next\":\"2\"}",
+                                      "400", "{}", NULL};
+  static const char *const circle[] = {"{\"next\":\"1\"}", "{\"next\":\"2\"}",
+                                       "{\"next\":\"1\"}", NULL};
+  struct rig *g = *state;
+  struct gn_pager_rules *r = rules("next", NULL, NULL);
+  struct gn_error end;
+  r->ahead = 5;
+  expect(g, "/x", third, r, 2, GN_INVALID, "400");
+  assert_int_equal(server_hits(g->server, "/x"), 3);
+  r = rules("next", NULL, NULL);
+  r->ahead = 5;
+  expect(g, "/x", circle, r, 3, GN_PROTOCOL, "page_token");
+  assert_int_equal(server_hits(g->server, "/x"), 3);
+  r = rules("next", NULL, NULL);
+  r->ahead = 9;
+  r->max_pages = 4;
+  server_forget(g->server);
+  server_set(g->server, long_walk, &count);
+  assert_int_equal(finish(g, walk(g, "/x", r), &end), 4);
+  rig_error_is(&end, GN_TRUNCATED, "max_pages");
+  assert_int_equal(server_hits(g->server, "/x"), 4);
+}
+
+static void test_cancel_ahead(void **state) {
+  static unsigned count = 9;
+  struct rig *g = *state;
+  struct gn_event *event;
+  uint64_t id, other;
+  server_set(g->server, long_walk, &count);
+  id = walk_ahead(g, 3);
+  rig_until(g, "/x", 3);
+  rig_run(g, 30);
+  other = walk_ahead(g, 1);
+  while (gn_mailbox_pending(g->mailbox) < 4)
+    rig_run(g, 5);
+  gn_mailbox_drop_pages(g->mailbox, id);
+  assert_int_equal(gn_mailbox_pending(g->mailbox), 1);
+  gn_engine_cancel(g->engine, id);
+  event = rig_next(g);
+  assert_int_equal(event->id, other);
+  assert_int_equal(next_of(event), 1);
+  event = rig_done(g, id);
+  rig_error_is(&event->result->error, GN_CANCELLED, "cancelled");
+  gn_event_free(event);
+  /* The end stays, and what comes after a drop is in its place. */
+  gn_engine_cancel(g->engine, other);
+  while (gn_mailbox_pending(g->mailbox) < 1)
+    rig_run(g, 5);
+  gn_mailbox_drop_pages(g->mailbox, other);
+  gn_event_free(rig_done(g, other));
+  assert_int_equal(server_hits(g->server, "/x"), 4);
+  rig_nothing(g, 20);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
     BOTH(test_token), BOTH(test_token_is_escaped), BOTH(test_link),
@@ -445,7 +543,8 @@ int main(void) {
     BOTH(test_circle_of_50), BOTH(test_start), BOTH(test_body),
     BOTH(test_headers),
     BOTH(test_limits), BOTH(test_errors), BOTH(test_only_what_is_asked_for),
-    BOTH(test_cancel_on_wire),
+    BOTH(test_cancel_on_wire), BOTH(test_pages_ahead),
+    BOTH(test_ahead_of_an_end), BOTH(test_cancel_ahead),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

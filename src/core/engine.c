@@ -179,16 +179,13 @@ static bool take_incoming(struct gn_engine *e) {
 static bool take_attention(struct gn_engine *e) {
   struct gn_work *w;
   bool cancelled = false;
-  unsigned credits = 0;
   gn_engine_lock(e);
   for (w = e->attention ? e->works : NULL; w; w = w->next)
-    if (w->cancelled || w->credits)
+    if (w->cancelled || (w->waiting && w->credits))
       break;
   if (w) {
     cancelled = w->cancelled;
-    credits = w->credits;
     w->cancelled = false;
-    w->credits = 0;
   } else if (!e->incoming) {
     /* One that came meanwhile may be flagged already: the next step sees. */
     e->attention = false;
@@ -196,8 +193,8 @@ static bool take_attention(struct gn_engine *e) {
   gn_engine_unlock(e);
   if (cancelled)
     w->ops->cancel(w, "cancelled by the caller");
-  else if (w && w->ops->advance)
-    w->ops->advance(w, credits);
+  else if (w)
+    w->ops->advance(w);
   return w != NULL;
 }
 

@@ -45,6 +45,7 @@ uint64_t gn_engine_poll(struct gn_engine *e, struct gn_mailbox *m,
                         struct gn_policy *p, struct gn_request *r,
                         struct gn_poller_rules *rules, struct gn_error *err);
 void gn_engine_cancel(struct gn_engine *e, uint64_t id);
+/* A walk may fetch one page more. */
 void gn_engine_advance(struct gn_engine *e, uint64_t id);
 
 /* What a waiter brings for a GN_EVENT_REQUEST. */

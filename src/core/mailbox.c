@@ -45,13 +45,17 @@ static bool unref_locked(struct gn_mailbox *m) {
   return --m->refs == 0;
 }
 
-static void drop(struct gn_mailbox *m) {
-  struct gn_engine *e = m->engine;
-  while (m->head) {
-    struct gn_event *event = m->head;
-    m->head = event->next;
+static void free_all(struct gn_event *events) {
+  while (events) {
+    struct gn_event *event = events;
+    events = event->next;
     gn_event_free(event);
   }
+}
+
+static void drop(struct gn_mailbox *m) {
+  struct gn_engine *e = m->engine;
+  free_all(m->head);
   gn_free(m);
   gn_engine_unref(e);
 }
@@ -77,11 +81,7 @@ void gn_mailbox_close(struct gn_mailbox *m) {
   m->count = 0;
   last = unref_locked(m);
   gn_engine_unlock(m->engine);
-  while (events) {
-    struct gn_event *event = events;
-    events = event->next;
-    gn_event_free(event);
-  }
+  free_all(events);
   if (last)
     drop(m);
 }
@@ -119,6 +119,26 @@ size_t gn_mailbox_pending(struct gn_mailbox *m) {
   count = m->count;
   gn_engine_unlock(m->engine);
   return count;
+}
+
+void gn_mailbox_drop_pages(struct gn_mailbox *m, uint64_t id) {
+  struct gn_event **link = &m->head, *dropped = NULL;
+  gn_engine_lock(m->engine);
+  m->tail = NULL;
+  while (*link) {
+    struct gn_event *event = *link;
+    if (event->id == id && event->type == GN_EVENT_PAGE) {
+      *link = event->next;
+      event->next = dropped;
+      dropped = event;
+      m->count--;
+    } else {
+      m->tail = event;
+      link = &event->next;
+    }
+  }
+  gn_engine_unlock(m->engine);
+  free_all(dropped);
 }
 
 /* With the lock held: whether this one has to go. */
@@ -185,6 +205,17 @@ void gn_work_release(struct gn_work *w) {
   w->mailbox = NULL;
   if (m)
     gn_mailbox_release(m);
+}
+
+bool gn_work_take_credit(struct gn_work *w) {
+  bool may;
+  gn_engine_lock(w->engine);
+  may = w->credits > 0;
+  if (may)
+    w->credits--;
+  w->waiting = !may;
+  gn_engine_unlock(w->engine);
+  return may;
 }
 
 int gn_work_post(struct gn_work *w, enum gn_event_type type,

@@ -1,5 +1,5 @@
-/* Owns: the state of one walk. Must not: go ahead of what was asked for, or
- * past an error.
+/* Owns: the state of one walk. Must not: begin a page that it has no credit
+ * for, or go past an error.
  */
 #include "pager.h"
 
@@ -33,7 +33,6 @@ struct pager {
   struct seen *seen;             /* probed in line */
   size_t seen_count;             /* how many */
   size_t seen_capacity;          /* a power of two, or 0 */
-  unsigned credits;              /* pages asked for and not yet begun */
 };
 
 struct gn_pager_rules *gn_pager_rules_new(void) {
@@ -178,7 +177,7 @@ static void on_page(struct gn_exchange *x) {
     gn_work_fail(&g->work, NULL, &err);
   else if (more == 0)
     finish(g, NULL);
-  else if (g->credits > 0)
+  else if (gn_work_take_credit(&g->work))
     fetch(g);
 }
 
@@ -196,7 +195,6 @@ static void fetch(struct pager *g) {
   struct gn_error err;
   struct gn_request *r;
   gn_error_clear(&err);
-  g->credits--;
   r = gn_request_copy(g->request, &err);
   if (r && ((g->next && gn_next_page_apply(g->rules, r, g->next, &err) != 0) ||
             set_here(g, r->url, &err) != 0)) {
@@ -218,21 +216,18 @@ static void pager_start(struct gn_work *w) {
   struct pager *g = (struct pager *)w;
   struct gn_error err;
   const char *first = g->next;
-  g->credits = 1;
   /* A link that leads back to the first page is a circle too. */
   if (!first && g->rules->to == GN_TO_URL)
     first = g->request->url;
   if (first && !counts(g) && guard(g, first, g->pages + 1, &err) != 0)
     gn_work_fail(w, NULL, &err);
-  else
+  else if (gn_work_take_credit(w))
     fetch(g);
 }
 
-static void pager_advance(struct gn_work *w, unsigned pages) {
-  struct pager *g = (struct pager *)w;
-  g->credits += pages;
-  if (!g->exchange)
-    fetch(g);
+static void pager_advance(struct gn_work *w) {
+  if (gn_work_take_credit(w))
+    fetch((struct pager *)w);
 }
 
 static void pager_cancel(struct gn_work *w, const char *why) {
@@ -302,5 +297,6 @@ struct gn_work *gn_pager_new(struct gn_engine *e, struct gn_mailbox *m,
     gn_free(g);
     return NULL;
   }
+  g->work.credits = rules->ahead > 0 ? rules->ahead : 1;
   return &g->work;
 }

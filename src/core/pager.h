@@ -1,6 +1,6 @@
 /* Owns: a walk over pages by rules that are data: where the next page's token,
  * link or number comes from, where it goes, and when the walk is over or going
- * in circles. It fetches one page for each one asked for.
+ * in circles. It goes as far ahead of who takes the pages as the rules allow.
  * Must not: decode a page; it only picks what the rules name.
  */
 #ifndef GN_PAGER_H
@@ -48,13 +48,15 @@ struct gn_pager_rules {
   uint64_t first;          /* number or offset of the first page */
   uint64_t max_pages;      /* at most, with those before; then GN_TRUNCATED */
   uint64_t max_bytes;      /* body bytes of all pages at most, 0: no limit */
+  unsigned ahead;          /* pages beyond the one taken last; 0: on demand */
   enum gn_repeats repeats; /* what a repeated page means */
 };
 
 struct gn_pager_rules *gn_pager_rules_new(void);
 void gn_pager_rules_free(struct gn_pager_rules *r);
 
-/* Takes request and rules, also on failure. */
+/* Takes request and rules, also on failure. The first pages, as many as `ahead`
+ * says but at least one, come by themselves, then one for each advance. */
 struct gn_work *gn_pager_new(struct gn_engine *e, struct gn_mailbox *m,
                              struct gn_policy *p, struct gn_request *r,
                              struct gn_pager_rules *rules,

@@ -85,6 +85,16 @@ static struct gn_work *find(struct gn_work *w, uint64_t id) {
   return w;
 }
 
+/* With the lock held: true if the step has to look at the work. */
+static bool mark(struct gn_work *w, bool cancel) {
+  if (cancel)
+    w->cancelled = true;
+  else
+    w->credits++;
+  /* A walk that is busy finds its credit when it has a use for it. */
+  return cancel || w->waiting;
+}
+
 static void flag(struct gn_engine *e, uint64_t id, bool cancel) {
   struct gn_work *w;
   if (gn_engine_is_foreign(e))
@@ -93,11 +103,7 @@ static void flag(struct gn_engine *e, uint64_t id, bool cancel) {
   w = find(e->works, id);
   if (!w)
     w = find(e->incoming, id);
-  if (w && !e->stopping) {
-    if (cancel)
-      w->cancelled = true;
-    else
-      w->credits++;
+  if (w && !e->stopping && mark(w, cancel)) {
     e->attention = true;
     gn_engine_wake(e);
   }

@@ -83,6 +83,12 @@ static int mailbox_pending(lua_State *L) {
   return 1;
 }
 
+static int mailbox_drop_pages(lua_State *L) {
+  gn_mailbox_drop_pages(gn_lua_mailbox(L, 1),
+                        (uint64_t)luaL_checknumber(L, 2));
+  return 0;
+}
+
 static int mailbox_id(lua_State *L) {
   gn_lua_push_size(L, gn_lua_mailbox(L, 1)->id);
   return 1;
@@ -146,7 +152,8 @@ static int mailbox_tostring(lua_State *L) {
 void gn_lua_mailbox_open(lua_State *L) {
   static const luaL_Reg methods[] = {
     {"take", mailbox_take}, {"pending", mailbox_pending},
-    {"id", mailbox_id}, {"descriptor", mailbox_descriptor},
+    {"drop_pages", mailbox_drop_pages}, {"id", mailbox_id},
+    {"descriptor", mailbox_descriptor},
     {"acknowledge", mailbox_acknowledge}, {"ready", mailbox_ready},
     {"is_closed", mailbox_is_closed}, {"doorbell", mailbox_doorbell},
     {"close", mailbox_close}, {NULL, NULL},
