@@ -57,6 +57,8 @@ local KINDS = {
   rsa_1024 = { key = function() return pkey.new { type = "RSA", bits = 1024 } end },
   no_san = { hosts = {} },
   tls_1_1 = { protocol = "TLSv1_1" },
+  h2 = { http2 = {} },
+  h2_2 = { http2 = { streams = 2 } },
 }
 
 ---The CA of the good ones, as PEM.
@@ -81,6 +83,13 @@ local function leaf(kind, key)
   return cert
 end
 
+---What is spoken after the handshake: nil for HTTP/1.1.
+---@param name string
+---@return table|nil http2 { streams = how many a client may have open, nil for any number }
+function M.http2(name)
+  return KINDS[name].http2
+end
+
 local made = {}
 
 ---The server side's TLS context with that certificate.
@@ -97,6 +106,9 @@ function M.context(name)
     tls:setCipherList "ALL:@SECLEVEL=0"
     tls:setPrivateKey(key)
     tls:setCertificate(leaf(kind, key))
+    if kind.http2 then
+      tls:setAlpnSelect(function() return "h2" end)
+    end
     made[name] = tls
   end
   return made[name]

@@ -5,6 +5,8 @@ local cqueues = require "cqueues"
 local luasocket = require "socket"
 
 local answer = require "answer"
+local certificates = require "certificates"
+local h2 = require "h2"
 local request = require "request"
 
 local M = {}
@@ -175,6 +177,8 @@ local function converse(self)
       self.gone = tostring(why)
       return
     end
+    local http2 = certificates.http2(self.port.certificate)
+    if http2 then return h2.serve(self, http2.streams) end
   end
   repeat
     local req = request.read_head(self)

@@ -125,6 +125,14 @@ curl_socket_t gn_attempt_on_open(void *arg, curlsocktype purpose,
   return fd;
 }
 
+int gn_attempt_on_connected(void *arg, char *to, char *from, int to_port,
+                            int from_port) {
+  struct gn_attempt *a = arg;
+  (void)to, (void)from, (void)to_port;
+  a->connected = from_port;
+  return CURL_PREREQFUNC_OK;
+}
+
 int gn_attempt_on_close(void *counters, curl_socket_t fd) {
   gn_counters_add(counters, GN_COUNT_OPEN, -1);
   gn_inherited_remove(fd);
@@ -272,17 +280,16 @@ int gn_attempt_stage(struct gn_attempt *a, const struct gn_attempt_plan *plan,
   return begin(a, plan, err) == 0 ? set_lines(a, plan, err) : -1;
 }
 
-/* A connection that is cut cannot look like this end. */
+/* A connection that is cut cannot look like this end. In HTTP/2 a stream can:
+ * libcurl takes one for whole that is reset without an error. */
 static bool is_framed(struct gn_attempt *a) {
   CURL *easy = a->setup.easy;
   curl_off_t length = -1;
-  long version = 0;
   size_t len;
   if (!a->live)
     return true;
   curl_easy_getinfo(easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
-  curl_easy_getinfo(easy, CURLINFO_HTTP_VERSION, &version);
-  return length >= 0 || version >= CURL_HTTP_VERSION_2_0 ||
+  return length >= 0 ||
          gn_headers_find(a->headers, "Transfer-Encoding", &len);
 }
 

@@ -43,6 +43,7 @@ struct gn_attempt {
   struct gn_body body;              /* on its way to one of the two */
   bool check_address;               /* the server supplied this URL */
   bool blocked;                     /* the address policy said no */
+  int connected;                    /* our port, once a connection is there */
   bool uses_proxy;                  /* sockets lead to a proxy */
   bool own;                         /* the URL is at an own origin */
   bool base;                        /* the URL is at the base URL's origin */

@@ -219,6 +219,7 @@ static void run_once(struct gn_engine *e) {
   gn_relay_run(e);
   gn_timer_run(&e->timers, gn_now_ms());
   gn_sockets_run(&e->sockets);
+  gn_lanes_run(e);
   reap(e);
   gn_engine_work_end(e);
 }
@@ -289,6 +290,7 @@ static void shut_down(struct gn_engine *e) {
   while ((w = e->works))
     w->ops->cancel(w, "the engine was closed");
   gn_relay_drop(e);
+  gn_lanes_free(&e->lanes);
   gn_doorbell_free(e->doorbell);
   e->doorbell = NULL;
   free_attempts(e);

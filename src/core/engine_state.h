@@ -1,6 +1,6 @@
 /* Owns: what an engine is made of, for the files that work on it.
- * Must not: be included by anything but engine.c, submit.c, relay.c, notify.c,
- * rest.c and doorbell.c.
+ * Must not: be included by anything but engine.c, submit.c, relay.c, lane.c,
+ * notify.c, rest.c and doorbell.c.
  */
 #ifndef GN_ENGINE_STATE_H
 #define GN_ENGINE_STATE_H
@@ -10,6 +10,7 @@
 #include "doorbell.h"
 #include "engine.h"
 #include "files.h"
+#include "lane.h"
 #include "process.h"
 #include "roster.h"
 #include "sockets.h"
@@ -26,6 +27,7 @@ struct gn_engine {
   bool asleep;                      /* has to be signalled; the lock */
   bool woken;                       /* must look before it sleeps; the lock */
   struct gn_timers timers;          /* the step's thread only */
+  struct gn_lanes lanes;            /* the step's thread only */
   struct gn_random random;          /* the step's thread only */
   struct gn_attempt *idle;          /* to use again; the step's thread only */
   size_t idle_count;                /* how many; the same */

@@ -80,6 +80,7 @@ void gn_exchange_end(struct gn_exchange *x) {
   gn_pace_wait_ends(x);
   gn_timer_clear(gn_engine_timers(x->engine), &x->timer);
   gn_token_leave(&x->token);
+  gn_lane_leave(x);
   x->result->elapsed = gn_now() - x->started;
   gn_counters_time(gn_engine_counters(x->engine), GN_TIMED_EXCHANGE,
                    x->result->elapsed);
@@ -115,6 +116,7 @@ bool gn_exchange_scheme_ok(const struct gn_exchange *x, const char *url) {
 
 struct gn_attempt *gn_exchange_off_wire(struct gn_exchange *x) {
   struct gn_attempt *a = x->attempt;
+  gn_lane_leave(x);
   if (x->on_wire && a->live)
     gn_engine_wire_remove(x->engine, a->setup.easy);
   x->on_wire = false;
@@ -195,6 +197,7 @@ static void send_attempt(struct gn_exchange *x) {
   x->sent_at = gn_now();
   gn_engine_count(x->engine, GN_COUNT_REQUESTS, 1);
   gn_engine_count(x->engine, GN_COUNT_SENT, (int64_t)x->request->body_len);
+  gn_lane_sent(x);
 }
 
 static void set_timer(struct gn_exchange *x, double seconds) {
@@ -280,8 +283,20 @@ static void on_timer(struct gn_timer *t) {
          "no token came from the token endpoint before the deadline");
     return;
   }
+  if (x->lane.waiting) {
+    gn_pace_record(x, GN_WHY_DEADLINE, 0);
+    x->result->retryable = true;
+    fail(x, GN_TIMEOUT, "deadline",
+         "no connection was there to share before the deadline");
+    return;
+  }
   if (!has_token(x))
     return;
+  if (!gn_lane_enter(x, gn_exchange_url(x))) {
+    remaining_ms(x);
+    gn_timer_set(gn_engine_timers(x->engine), &x->timer, x->deadline);
+    return;
+  }
   wait = gn_pace_wait(x);
   if (wait <= 0) {
     send_attempt(x);

@@ -6,6 +6,7 @@
 #define GN_EXCHANGE_H
 
 #include "attempt.h"
+#include "lane.h"
 #include "oauth_fetch.h"
 #include "work.h"
 
@@ -22,6 +23,7 @@ struct gn_exchange {
   struct gn_exchange *next_asked; /* in the engine's list of those */
   struct gn_timer timer;       /* the wait before the next attempt */
   struct gn_attempt *attempt;  /* the one on the wire, or NULL */
+  struct gn_lane_place lane;   /* which connections it may share */
   bool on_wire;                /* it is with libcurl, or asked for */
   enum gn_count waits_for;     /* the gauge that counts it; 0: none does */
   struct gn_rate_place place;  /* the next attempt's time, by the rate */

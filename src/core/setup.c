@@ -98,9 +98,6 @@ static void set_tls(struct gn_attempt *a, const char *url) {
   }
   set_long(a, CURLOPT_HTTP_VERSION, http2 ? (long)CURL_HTTP_VERSION_2TLS
                                           : (long)CURL_HTTP_VERSION_1_1);
-  /* Without TLS the first response would have to tell the version, and all
-   * others would wait for it. */
-  set_long(a, CURLOPT_PIPEWAIT, http2);
 }
 
 static void set_limits(struct gn_attempt *a,
@@ -146,10 +143,13 @@ static void set_conduct(struct gn_attempt *a) {
                             gn_attempt_on_open));
   check(a, curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION,
                             gn_attempt_on_close));
+  check(a, curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION,
+                            gn_attempt_on_connected));
   check(a, curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, a->counters));
   check(a, curl_easy_setopt(easy, CURLOPT_HEADERDATA, a));
   check(a, curl_easy_setopt(easy, CURLOPT_WRITEDATA, a));
   check(a, curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, a));
+  check(a, curl_easy_setopt(easy, CURLOPT_PREREQDATA, a));
   check(a, curl_easy_setopt(easy, CURLOPT_PRIVATE, a));
   check(a, curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, a->text));
 }

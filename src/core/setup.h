@@ -45,6 +45,9 @@ size_t gn_attempt_on_header(char *data, size_t size, size_t count, void *arg);
 size_t gn_attempt_on_body(char *data, size_t size, size_t count, void *arg);
 curl_socket_t gn_attempt_on_open(void *arg, curlsocktype purpose,
                                  struct curl_sockaddr *address);
+/* Its own connection, or a share of another's, is there. */
+int gn_attempt_on_connected(void *arg, char *to, char *from, int to_port,
+                            int from_port);
 int gn_attempt_on_close(void *counters, curl_socket_t fd);
 
 #endif

@@ -151,11 +151,15 @@ bool gn_sockets_wait(struct gn_sockets *s, int wake, struct pollfd *others,
   return woken;
 }
 
-void gn_sockets_run(struct gn_sockets *s) {
+void gn_sockets_begin(struct gn_sockets *s) {
   int running;
+  curl_multi_socket_action(s->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+}
+
+void gn_sockets_run(struct gn_sockets *s) {
   if (s->ready)
     work_on_ready(s);
   s->ready = false;
   if (due_in(s) == 0)
-    curl_multi_socket_action(s->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    gn_sockets_begin(s);
 }

@@ -19,14 +19,25 @@ void gn_timer_clear(struct gn_timers *l, struct gn_timer *t) {
   t->set = false;
 }
 
+/* The last one that is due no later than `when`, sought from both ends: what is
+ * due now stands in front of all deadlines, a new deadline behind them. */
+static struct gn_timer *last_before(const struct gn_timers *l, int64_t when) {
+  struct gn_timer *late = l->last, *early = l->first;
+  while (late && late->when > when) {
+    if (early->when > when)
+      return early->prev;
+    early = early->next;
+    late = late->prev;
+  }
+  return late;
+}
+
 void gn_timer_set(struct gn_timers *l, struct gn_timer *t, int64_t when) {
   struct gn_timer *before;
   gn_timer_clear(l, t);
   t->when = when;
   t->set = true;
-  before = l->last;
-  while (before && before->when > when)
-    before = before->prev;
+  before = last_before(l, when);
   t->prev = before;
   t->next = before ? before->next : l->first;
   if (t->next)
