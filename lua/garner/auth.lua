@@ -282,7 +282,8 @@ end
 ---@param what string
 ---@return garner.Session
 function M.session(auth, what)
-  local self = setmetatable({}, Session)
+  -- generation: what `ready` would give at once, nil where something has to be done first
+  local self = setmetatable({ generation = 0 }, Session)
   local state = { secrets = {}, extra = {}, generation = 0, loaded = true, core = false,
     fetched = NONE, blind = false }
   hidden[self] = state
@@ -297,6 +298,7 @@ function M.session(auth, what)
     for _, secret in pairs(given.oauth and given.oauth.secrets or {}) do
       self:hide(secret)
     end
+    self.generation = state.loaded and 0 or nil
     if given.source and state.loaded then
       local token, why = given.source.read()
       if not token then
@@ -437,12 +439,14 @@ local function read(self, state, core_client)
     state.reader = nil
   end
   state.generation = state.generation + 1
+  self.generation = self.generation and state.generation
   if not token then
     state.err = token_error(self, why, cause)
     return nil, state.err
   end
   local same = token == state.token
   state.token, state.loaded, state.err = token, true, nil
+  self.generation = state.generation
   remember(state, token)
   core_client:set_token(token)
   return true, same

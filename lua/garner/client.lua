@@ -18,9 +18,9 @@ local traffic = require "garner.traffic"
 
 local M = {}
 
-local new_response, send_once, with_token = response.new, sending.once, sending.with_token
+local new_response, send = response.new, sending.send
 M.start, M.failure, M.prepare = sending.start, sending.failure, sending.prepare
-M.send_once, M.with_token = send_once, with_token
+M.send_once, M.with_token = sending.once, sending.with_token
 
 local hidden = setmetatable({}, { __mode = "k" })
 
@@ -266,6 +266,7 @@ function M.new(opts, vendor)
     operations = operations, close = close, closed = closed, name = vendor.name,
     plain = new_plain(), plain_count = 0, scope = vendor.scope, codec = opts.json, log = write,
     shown = shown, guard = false, core_origin = made:origin(),
+    plainly = shown < 4 and not session:wants_scope(), -- nothing to do after a good answer
     scoped = session:wants_scope(), settle = session:wants_scope() and settle or nil,
   }
   hidden[self] = state
@@ -331,17 +332,17 @@ end
 
 -- Sending --------------------------------------------------------------------
 
-local function send_prepared(state, prepared, context)
-  local result, status = with_token(state, send_once, state, prepared, context)
+local function send_prepared(state, context)
+  local result, status = send(state, context)
   if not result then
     return nil, status
   end
   return new_response(result, context, state.codec, status)
 end
 
-local function send(state, opts, what)
+local function send_checked(state, opts, what)
   local core_request, context = request.build(state, opts, what)
-  return send_prepared(state, sending.prepare(state, core_request), context)
+  return send_prepared(state, sending.prepare(state, core_request, context))
 end
 
 local PLAIN_MAX = 64 -- paths
@@ -352,7 +353,7 @@ local function plain(state, method, path, what)
     state.plain, state.plain_count = new_plain(), 0
   end
   local core_request, context = request.build(state, { method = method, path = path }, what)
-  local known = { sending.prepare(state, core_request), context }
+  local known = sending.prepare(state, core_request, context)
   state.plain[method][path], state.plain_count = known, state.plain_count + 1
   return known
 end
@@ -366,7 +367,7 @@ end
 ---@return garner.Error|nil
 function Client:request(opts)
   opts = options.check(opts, request.SCHEMA, "client:request")
-  return send(state_of(self, "client:request"), opts, "client:request")
+  return send_checked(state_of(self, "client:request"), opts, "client:request")
 end
 
 --- The schema's checked options of a verb whose path is given first: there `path` in
@@ -476,7 +477,7 @@ for _, verb in ipairs(VERBS) do
         known = plain(state_of(self, what), method, path, what)
       end
       if known then
-        return send_prepared(state, known[1], known[2])
+        return send_prepared(state, known)
       end
     end
     opts = M.path_options(path, opts, request.SCHEMA, what)
@@ -484,7 +485,7 @@ for _, verb in ipairs(VERBS) do
       errors.misuse(what .. ": the method is " .. method)
     end
     opts.method = method
-    return send(state_of(self, what), opts, what)
+    return send_checked(state_of(self, what), opts, what)
   end
 end
 

@@ -108,13 +108,13 @@ function M.run(state, url, path, opts)
   end
   local meter
   meter, context.on_progress = meter_of(opts)
-  local prepared = client.prepare(state, {
+  client.prepare(state, {
     url = url, method = "GET", headers = {}, safe = true, download = true, file = path,
     max_body = opts.max_body, timeout = opts.timeout, attempts = opts.attempts,
     redirects = opts.redirects, sha256 = opts.sha256, resume = opts.resume ~= false,
     progress = meter ~= nil,
-  })
-  local result, err = client.send_once(state, prepared, context)
+  }, context)
+  local result, err = client.send_once(state, context)
   if meter then meter:finish() end
   if not result then
     return nil, err

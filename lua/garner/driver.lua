@@ -34,7 +34,8 @@ local M = {}
 ---@field server nil|boolean the process serves others, too: garner.main ends neither it nor the
 --- engine
 
-local host
+--- The host's own driver, once it is known.
+M.known = nil
 local inside = setmetatable({}, { __mode = "kv" }) -- coroutine -> its task
 
 -- What a task yields; anything else that a task yields is its own affair.
@@ -75,13 +76,13 @@ end
 ---@return garner.Driver
 function M.use(driver)
   if type(driver) == "string" and driver:find("^[%w_]+$") then
-    host = complete(load_driver(driver))
+    M.known = complete(load_driver(driver))
   elseif type(driver) == "table" then
-    host = complete(driver)
+    M.known = complete(driver)
   else
     errors.misuse("garner.use: give the name of a driver or a table")
   end
-  return host
+  return M.known
 end
 
 -- nginx's own driver, inside nginx.
@@ -93,8 +94,8 @@ end
 --- The host's own driver, whoever asks.
 ---@return garner.Driver
 function M.host()
-  host = host or nginx() or require "garner.driver.block"
-  return host
+  M.known = M.known or nginx() or require "garner.driver.block"
+  return M.known
 end
 
 --- Raises where the running code cannot wait.

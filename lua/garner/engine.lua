@@ -405,11 +405,16 @@ local FIRST_SLICE = 0.1 -- seconds, so that Ctrl-C works
 ---@return table|nil operation for what has not ended yet
 ---@return garner.Error|nil
 function M.exchange(client, request, handlers)
-  local e = engine
-  if not e or driver.host() ~= (blocking or block()) or e:is_closed() then
+  local e, waiter = engine, at_hand
+  if not e or driver.known ~= blocking and driver.host() ~= block() then
     return nil
+  elseif waiter and waiter.engine == e then
+    at_hand = nil
+  elseif e:is_closed() then
+    return nil
+  else
+    waiter = own_waiter(e)
   end
-  local waiter = own_waiter(e)
   local result, status, err = e:exchange(waiter.mailbox, client, request, FIRST_SLICE)
   if result then
     at_hand = waiter

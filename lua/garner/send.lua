@@ -66,24 +66,26 @@ local function await(state, op, context)
   return result
 end
 
---- What `once` sends, checked by the core: as often as it is wanted.
+--- Makes what `once` sends, as often as it is wanted, and puts it into the context, as `request`.
 ---@param state table
 ---@param core_request table
----@return userdata
-function M.prepare(state, core_request)
+---@param context table for errors
+---@return table context
+function M.prepare(state, core_request, context)
   local ok, prepared = pcall(state.core.request_new, state.core, core_request)
   if not ok then
     errors.pass(prepared)
     errors.misuse("garner: " .. tostring(prepared))
   end
-  return prepared
+  context.request = prepared
+  return context
 end
 
--- What a request has come to that did not simply end in a good answer.
-local function follow(state, prepared, context, op, err)
+-- Waits for what did not end at once.
+local function follow(state, context, op, err)
   local result
   if not op and not err then
-    op, err = engine.start("submit", state.core, prepared, nil, state.on_event)
+    op, err = engine.start("submit", state.core, context.request, nil, state.on_event)
   end
   if op then
     result, err = await(state, op, context)
@@ -91,16 +93,10 @@ local function follow(state, prepared, context, op, err)
   return result, err
 end
 
---- Sends what was prepared and waits for its end.
----@param state table
----@param prepared userdata
----@param context table for errors
----@return userdata|nil result
----@return integer|garner.Error status
-function M.once(state, prepared, context)
-  local result, status, op, err = exchange(state.core, prepared, state.on_event)
+-- The rest of `once`, from what `engine.exchange` gave.
+local function finish(state, context, result, status, op, err)
   if not result then
-    result, err = follow(state, prepared, context, op, err)
+    result, err = follow(state, context, op, err)
     if not result then
       return nil, err
     end
@@ -117,7 +113,22 @@ function M.once(state, prepared, context)
   return result, status
 end
 
+--- Sends what was prepared and waits for its end.
+---@param state table
+---@param context table what `prepare` gave
+---@return userdata|nil result
+---@return integer|garner.Error status
+function M.once(state, context)
+  return finish(state, context, exchange(state.core, context.request, state.on_event))
+end
+
+local once = M.once
+
+-- Whether a request that ended like this is to be sent once more, with another token.
 local function renewed(state, generation, err)
+  if state.offline or not errors.is(err, "unauthenticated") then
+    return false, err
+  end
   local ok, why = state.session:renew(state.core, generation)
   if ok then
     state.log("info", "token_renewed", { origin = state.core_origin })
@@ -133,29 +144,53 @@ end
 --- source has another token by then. A refused request was not taken, so that is
 --- right for creating requests too.
 ---@param state table
----@param run fun(a: any, b: any, c: any): any, any gives nil, error where it failed
+---@param run fun(a: any, b: any): any, any gives nil, error where it failed
 ---@param a any for run
 ---@param b any for run
----@param c any for run
 ---@return any|nil
 ---@return any what run gave with it, or a garner.Error
-function M.with_token(state, run, a, b, c)
+function M.with_token(state, run, a, b)
   if state.offline then -- nothing is sent, so no credential is needed
-    return run(a, b, c)
+    return run(a, b)
   end
   local generation, why = state.session:ready(state.core)
   if not generation then
     return nil, why
   end
-  local value, second = run(a, b, c)
-  if not value and second and errors.is(second, "unauthenticated") then
-    generation, why = renewed(state, generation, second)
-    if not generation then
-      return nil, why
-    end
-    return run(a, b, c)
+  local value, second = run(a, b)
+  if value or second == nil then
+    return value, second
   end
-  return value, second
+  generation, why = renewed(state, generation, second)
+  if not generation then
+    return nil, why
+  end
+  return run(a, b)
+end
+
+--- The same of `once`, without a step more than most requests need.
+---@param state table
+---@param context table what `prepare` gave
+---@return userdata|nil result
+---@return integer|garner.Error status
+function M.send(state, context)
+  local generation = state.session.generation
+  if not generation then
+    return M.with_token(state, once, state, context)
+  end
+  local result, status, op, err = exchange(state.core, context.request, state.on_event)
+  if status and status < 400 and state.plainly then
+    return result, status
+  end
+  result, status = finish(state, context, result, status, op, err)
+  if result then
+    return result, status
+  end
+  generation, err = renewed(state, generation, status)
+  if not generation then
+    return nil, err
+  end
+  return once(state, context)
 end
 
 return M

@@ -120,71 +120,30 @@ static int engine_submit(lua_State *L) {
                  &err);
 }
 
-/* The end of the mailbox's oldest event, if it is the end of id; else NULL. */
-static struct gn_result *take_end(struct gn_mailbox *m, uint64_t id) {
-  struct gn_result *result = NULL;
-  struct gn_event copy, *event;
-  if (!gn_mailbox_peek(m, &copy) || copy.id != id || !copy.result)
-    return NULL;
-  event = gn_mailbox_take(m);
-  if (event) {
-    result = event->result;
-    event->result = NULL;
-  }
-  gn_event_free(event);
-  return result;
-}
-
-/* Works until id has ended, a time has come, or the mailbox has something that
- * only Lua can deal with. No Lua runs meanwhile. */
-static struct gn_result *wait_for_end(struct gn_engine *e,
-                                      struct gn_mailbox *m, uint64_t id,
-                                      int64_t until) {
-  struct gn_result *result;
-  for (;;) {
-    uint64_t seen = gn_engine_sequence(e);
-    int64_t left;
-    result = take_end(m, id);
-    if (result || gn_mailbox_pending(m) > 0 || gn_engine_is_closed(e))
-      return result;
-    left = until - gn_now_ms();
-    if (left <= 0)
-      return NULL;
-    gn_engine_wait(e, seen, left);
-  }
-}
-
-/* Submits what client:request_new gave and waits for at most argument 5, in
+/* Submits what client:request_new gave and waits once, argument 5 at most, in
  * seconds: result, and its status or false where it is an error; nil, id where
  * it has not ended yet; nil, nil, error where it did not begin. Nothing where
- * the engine is closed, or this is another coroutine than the main one. */
+ * the engine is closed, or this is another coroutine than the main one. No Lua
+ * runs meanwhile. */
 static int engine_exchange(lua_State *L) {
   struct gn_engine *e = check_engine(L);
   struct gn_mailbox *m = check_own_mailbox(L, e);
   struct gn_policy *p = gn_lua_client(L, 3);
   struct gn_lua_request *box = gn_lua_request(L, 4, p);
-  int64_t until = gn_now_ms() + check_ms(L, 5);
-  struct gn_result **result;
+  int64_t ms = check_ms(L, 5);
+  uint64_t id, seen = gn_engine_sequence(e);
   struct gn_error err;
-  uint64_t id;
-  if (gn_engine_is_closed(e) || !gn_compat_is_main(L))
+  if (!gn_compat_is_main(L))
     return 0;
-  result = gn_lua_result_new(L);
   id = gn_engine_submit(e, m, p, gn_lua_request_take(box), &err);
-  if (id == 0) {
-    lua_pushnil(L);
-    return gn_lua_fail(L, &err) + 1;
-  }
-  *result = wait_for_end(e, m, id, until);
-  if (!*result) {
-    lua_pushnil(L);
-    return push_id(L, id, &err) + 1;
-  }
-  if ((*result)->error.kind == GN_OK)
-    lua_pushinteger(L, (lua_Integer)(*result)->status);
-  else
-    lua_pushboolean(L, 0);
-  return 2;
+  if (id == 0 && err.kind == GN_CANCELLED)
+    return 0;
+  if (id)
+    gn_engine_wait(e, seen, ms);
+  if (id && gn_lua_mailbox_push_end(L, m, id))
+    return 2;
+  lua_pushnil(L);
+  return push_id(L, id, &err) + 1;
 }
 
 static int engine_walk(lua_State *L) {

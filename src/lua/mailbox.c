@@ -78,6 +78,36 @@ static int mailbox_take(lua_State *L) {
   return 4;
 }
 
+bool gn_lua_mailbox_push_end(lua_State *L, struct gn_mailbox *m, uint64_t id) {
+  struct gn_result **result;
+  struct gn_event *event, copy;
+  if (!gn_mailbox_peek(m, &copy) || copy.id != id || !copy.result ||
+      copy.type != GN_EVENT_DONE)
+    return false;
+  result = gn_lua_result_new(L);
+  event = gn_mailbox_take(m);
+  *result = event->result;
+  event->result = NULL;
+  gn_event_free(event);
+  if ((*result)->error.kind == GN_OK)
+    lua_pushinteger(L, (lua_Integer)(*result)->status);
+  else
+    lua_pushboolean(L, 0);
+  return true;
+}
+
+/* finish(id): result, and its status or false; nil, whether there is something
+ * else to take. */
+static int mailbox_finish(lua_State *L) {
+  struct gn_mailbox *m = gn_lua_mailbox(L, 1);
+  lua_Number id = luaL_checknumber(L, 2);
+  if (gn_lua_mailbox_push_end(L, m, id > 0 ? (uint64_t)id : 0))
+    return 2;
+  lua_pushnil(L);
+  lua_pushboolean(L, gn_mailbox_pending(m) > 0);
+  return 2;
+}
+
 static int mailbox_pending(lua_State *L) {
   lua_pushinteger(L, (lua_Integer)gn_mailbox_pending(gn_lua_mailbox(L, 1)));
   return 1;
@@ -151,9 +181,9 @@ static int mailbox_tostring(lua_State *L) {
 
 void gn_lua_mailbox_open(lua_State *L) {
   static const luaL_Reg methods[] = {
-    {"take", mailbox_take}, {"pending", mailbox_pending},
-    {"drop_pages", mailbox_drop_pages}, {"id", mailbox_id},
-    {"descriptor", mailbox_descriptor},
+    {"take", mailbox_take}, {"finish", mailbox_finish},
+    {"pending", mailbox_pending}, {"drop_pages", mailbox_drop_pages},
+    {"id", mailbox_id}, {"descriptor", mailbox_descriptor},
     {"acknowledge", mailbox_acknowledge}, {"ready", mailbox_ready},
     {"is_closed", mailbox_is_closed}, {"doorbell", mailbox_doorbell},
     {"close", mailbox_close}, {NULL, NULL},

@@ -132,26 +132,60 @@ static int expected_names(const struct gn_buf *block) {
   return lines;
 }
 
+struct name {
+  const char *text; /* not terminated */
+  size_t len;       /* its bytes */
+};
+
+#define NAMES 24 /* that are compared here; for more, the table is asked */
+
+/* Whether a name may have come before; counts it in. */
+static bool came_before(struct name *names, int n, const char *text,
+                        size_t len) {
+  int i;
+  if (n >= NAMES)
+    return true;
+  for (i = 0; i < n; i++)
+    if (names[i].len == len && strncasecmp(names[i].text, text, len) == 0)
+      return true;
+  names[n].text = text;
+  names[n].len = len;
+  return false;
+}
+
+/* Puts ", " between what the name at the top has in the table at 3 and a value,
+ * and pushes it. */
+static void push_joined(lua_State *L, const char *value, size_t len) {
+  lua_pushvalue(L, -1);
+  lua_rawget(L, 3);
+  if (lua_isnil(L, -1)) {
+    lua_pop(L, 1);
+    lua_pushlstring(L, value, len);
+    return;
+  }
+  lua_pushliteral(L, ", ");
+  lua_pushlstring(L, value, len);
+  lua_concat(L, 3);
+}
+
 /* Every header once, by its name in lower case; several of a name are joined.
  * A metatable, argument 2, makes it what users get. */
 static int result_header_map(lua_State *L) {
   const struct gn_result *r = check(L);
+  struct name names[NAMES];
   const char *name, *value;
   size_t pos = 0, name_len, value_len;
+  int n = 0;
   lua_settop(L, 2);
   lua_createtable(L, 0, expected_names(&r->headers));
   while (gn_headers_next(&r->headers, &pos, &name, &name_len, &value,
                          &value_len)) {
     push_lower(L, name, name_len);
-    lua_pushvalue(L, -1);
-    lua_rawget(L, 3);
-    if (lua_isnil(L, -1)) {
-      lua_pop(L, 1);
-      lua_pushlstring(L, value, value_len);
+    if (came_before(names, n, name, name_len)) {
+      push_joined(L, value, value_len);
     } else {
-      lua_pushliteral(L, ", ");
+      n++;
       lua_pushlstring(L, value, value_len);
-      lua_concat(L, 3);
     }
     lua_rawset(L, 3);
   }

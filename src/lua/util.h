@@ -113,6 +113,10 @@ void gn_lua_engine_open(lua_State *L);
 /* mailbox.c; engine:mailbox_new() */
 struct gn_mailbox *gn_lua_mailbox(lua_State *L, int arg);
 int gn_lua_mailbox_new(lua_State *L);
+/* If the mailbox's oldest event is the end of id: pushes its result and its
+ * status, false instead where that is an error, and returns true. Nobody else
+ * may take from the mailbox. Where it raises, the event is still there. */
+bool gn_lua_mailbox_push_end(lua_State *L, struct gn_mailbox *m, uint64_t id);
 void gn_lua_mailbox_open(lua_State *L);
 /* stats.c: counters_new() */
 struct gn_counters *gn_lua_counters(lua_State *L, int arg);
