@@ -5,9 +5,9 @@ garner "garner, Lua 5.4" 54 inline decode.lua "$document" "$times"
 garner "garner, LuaJIT" jit inline decode.lua "$document" "$times"
 peer "lua-cjson, Lua 5.4" cjson/5.4 decode_cjson.lua "$document" "$times"
 peer "lua-cjson, LuaJIT" cjson/jit decode_cjson.lua "$document" "$times"
-every 3; bare "C, cJSON" decode "$document" "$times"
-every 3; peer "python json" python decode.py "$document" "$times"
-every 3; peer "node JSON.parse" node decode.mjs "$document" "$times"
+bare "C, cJSON" decode "$document" "$times"
+peer "python json" python decode.py "$document" "$times"
+peer "node JSON.parse" node decode.mjs "$document" "$times"
 race
 
 table cpu "ms a document" 1e3 "lua-cjson, Lua 5.4" "garner, Lua 5.4" "garner, LuaJIT"

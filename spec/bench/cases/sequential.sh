@@ -19,6 +19,7 @@ peer "python urllib3" urllib3 sequential_urllib3.py "$url" "$fewer" 1024
 peer "python requests" requests sequential_requests.py "$url" "$fewer" 1024
 peer "node fetch" node sequential.mjs "$url" "$fewer" 1024
 race
+opened 1 2
 
 table cpu "us a request" 1e6 "bare C, libcurl easy" "garner, Lua 5.4, inline" "garner, LuaJIT, inline"
 must sequential_54 cpu "garner, Lua 5.4, inline" "bare C, libcurl easy"

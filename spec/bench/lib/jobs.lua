@@ -44,7 +44,9 @@ local function poll()
     if not number then return answer(404, { error = "no such job: " .. id }) end
     local polls = dict:incr(id, 1, 0)
     dict:incr("polled", 1, 0)
-    jobs[i] = { id = id, status = polls >= due(number) and "done" or "running" }
+    local done = polls >= due(number)
+    jobs[i] = { id = id, status = done and "done" or "running",
+      uri = done and "http://" .. ngx.var.http_host .. "/1k" or nil }
   end
   answer(200, { jobs = jobs })
 end

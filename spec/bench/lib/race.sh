@@ -13,6 +13,10 @@
 #   every N                 the next entrant runs in every Nth round only
 #   cores any               the next entrants are not pinned (cores client: they are)
 #   race                    runs them
+#   constant ENTRANT METRIC VALUE                what is not measured, as of every round
+#   larger ENTRANT METRIC A B                    the larger of two, round by round
+#   opened LEAST MOST [PATTERN]                  how many connections the server must have seen
+#                                                from each entrant (whose name matches)
 #   table METRIC UNIT SCALE REFERENCE [OURS...]  prints a table of ratios
 #   must ROW METRIC ENTRANT REFERENCE            fills a row of "Must show"
 #   must_value ROW VALUE [LOW HIGH]              the same, from a number
@@ -95,23 +99,25 @@ race() {
 }
 
 race_one() { # index round
-  local name=${entrants[$1]} file out status words pin=()
+  local name=${entrants[$1]} file out status words before pin=()
   file=$case_dir/$(slug "$name")
   [ ! -e "$file.failed" ] || return 0
   eval "words=(${commands[$1]})"
   [ "${pinned[$1]}" = any ] || pin=(${client[@]+"${client[@]}"})
+  before=$(accepted)
   # In the background, so that a signal is seen at once.
   timeout 120 ${pin[@]+"${pin[@]}"} "${words[@]}" >"$file.out" 2>"$file.err" &
   child=$!
   wait $child
   status=$?
   child=
+  before=$(($(accepted) - before - 1))
   out=$(grep -aE '(^| )n=[0-9]+ ' "$file.out" | tail -n 1)
   if [ $status != 0 ] || [ -z "$out" ]; then
     race_failed "$name" "$file" $status
     return 0
   fi
-  awk -v round="$2" '{
+  awk -v round="$2" -v opened=$before '{
     n = 1
     for (i = 1; i <= NF; i++) if ($i ~ /^n=/) n = substr($i, 3)
     printf "%d", round
@@ -120,8 +126,13 @@ race_one() { # index round
       if (p[1] == "cpu" || p[1] == "wall") printf " %s=%.9f", p[1], p[2] / n
       else printf " %s", $i
     }
-    print ""
+    print " opened=" opened
   }' <<<"$out" >>"$file.values"
+}
+
+# The connections that the server has accepted so far, this one included.
+accepted() {
+  curl -sS "$BENCH_HTTP/status" 2>/dev/null | awk 'NR == 3 { print $1 }'
 }
 
 race_failed() { # name file status
@@ -132,6 +143,36 @@ race_failed() { # name file status
   race_failures+=" $case_name/$(slug "$1")"
   say "  FAILED: $1: $(cat "$2.failed")"
   head -n 20 "$2.err" >&2
+}
+
+# A client that does not keep its connections does other work than the others.
+opened() { # least most [pattern]
+  local name file count
+  for name in "${entrants[@]}"; do
+    [[ $name == ${3:-*} ]] || continue
+    file=$case_dir/$(slug "$name")
+    for count in $(values "$name" opened | cut -d' ' -f2); do
+      if [ "$count" -lt "$1" ] || [ "$count" -gt "$2" ]; then
+        echo "opened $count connections, not $1 to $2" >"$file.err"
+        race_failed "$name" "$file" 1
+        break
+      fi
+    done
+  done
+}
+
+constant() { # entrant metric value
+  local round
+  for ((round = 1; round <= rounds; round++)); do
+    echo "$round $2=$3"
+  done >"$case_dir/$(slug "$1").values"
+  entrants+=("$1")
+}
+
+larger() { # entrant metric a b
+  join <(values "$3" "$2" | sort -k1,1) <(values "$4" "$2" | sort -k1,1) |
+    awk -v metric="$2" '{ print $1, metric "=" ($2 > $3 ? $2 : $3) }' >"$case_dir/$(slug "$1").values"
+  entrants+=("$1")
 }
 
 # Figures -----------------------------------------------------------------
@@ -156,6 +197,11 @@ median_of() { values "$1" "$2" | cut -d' ' -f2 | spread; } # entrant metric
 ratio_of() { # metric entrant reference -> "MEDIAN LOW HIGH"
   join <(values "$2" "$1" | sort -k1,1) <(values "$3" "$1" | sort -k1,1) |
     awk '$3 > 0 { printf "%.6f\n", $2 / $3 }' | spread
+}
+
+difference_of() { # metric entrant reference scale -> "MEDIAN LOW HIGH"
+  join <(values "$2" "$1" | sort -k1,1) <(values "$3" "$1" | sort -k1,1) |
+    awk -v scale="$4" '{ printf "%.6f\n", ($2 - $3) * scale }' | spread
 }
 
 must() { # row metric entrant reference

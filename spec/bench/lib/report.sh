@@ -45,8 +45,11 @@ report_begin() {
 
 report_line() { printf '%s\n' "$*" | tee -a "$report"; }
 
+# An empty line, where the last one is not.
+report_gap() { [ -z "$(tail -n 1 "$report")" ] || report_line ""; }
+
 report_case() { # name title
-  report_line ""
+  report_gap
   report_line "## $1"
   report_line ""
   report_line "$2"
@@ -68,9 +71,9 @@ ratio_text() { # MEDIAN LOW HIGH
 table() { # metric unit scale reference [ours...]
   local metric=$1 unit=$2 scale=$3 reference=$4 name ours row rule
   shift 4
+  report_gap
   row="| $metric | $unit | to $reference |" rule="|---|---:|---:|"
   for ours; do row+=" $ours to it |" rule+="---:|"; done
-  report_line ""
   report_line "$row"
   report_line "$rule"
   for name in "${entrants[@]}"; do
@@ -82,7 +85,6 @@ table() { # metric unit scale reference [ours...]
     for ours; do row+=" $(ratio_text $(ratio_of "$metric" "$ours" "$name")) |"; done
     report_line "$row"
   done
-  report_line ""
 }
 
 table_own() { # entrant metric scale

@@ -1,0 +1,29 @@
+# A chain of 1,000 pages of 47 KB, each decoded, its token followed. CPU and wall time a page, between start and end of the walk.
+
+pages=$BENCH_PAGES fewer=$(count 400 $BENCH_PAGES) items=$BENCH_PAGE_ITEMS url=$BENCH_HTTP/pages
+bare "bare C, libcurl easy, cJSON" chain "$url" "$pages" "$items"
+garner "garner, Lua 5.4, threaded" 54 threaded chain.lua "$url" "$pages" "$items"
+garner "garner, LuaJIT, threaded" jit threaded chain.lua "$url" "$pages" "$items"
+garner "garner, Lua 5.4, inline" 54 inline chain.lua "$url" "$pages" "$items"
+garner "garner, LuaJIT, inline" jit inline chain.lua "$url" "$pages" "$items"
+peer "lua-curl, lua-cjson, LuaJIT" lua-curl/jit chain_lua_curl.lua "$url" "$pages" "$items"
+peer "lua-curl, lua-cjson, Lua 5.1" lua-curl/5.1 chain_lua_curl.lua "$url" "$pages" "$items"
+peer "Lua-cURLv3, lua-cjson, Lua 5.4" lcurl/5.4 chain_lcurl.lua "$url" "$pages" "$items"
+peer "Lua-cURLv3, lua-cjson, LuaJIT" lcurl/jit chain_lcurl.lua "$url" "$pages" "$items"
+peer "lua-http, lua-cjson, Lua 5.4" lua-http/5.4 chain_lua_http.lua "$url" "$pages" "$items"
+peer "lua-http, lua-cjson, LuaJIT" lua-http/jit chain_lua_http.lua "$url" "$pages" "$items"
+peer "luasocket, lua-cjson, Lua 5.4" luasocket/5.4 chain_luasocket.lua "$url" "$pages" "$items"
+peer "luasocket, lua-cjson, LuaJIT" luasocket/jit chain_luasocket.lua "$url" "$pages" "$items"
+peer "python pycurl, json" pycurl chain_pycurl.py "$url" "$fewer" "$items"
+peer "python urllib3, json" urllib3 chain_urllib3.py "$url" "$fewer" "$items"
+peer "python requests" requests chain_requests.py "$url" "$fewer" "$items"
+peer "node fetch" node chain.mjs "$url" "$fewer" "$items"
+race
+opened 1 8
+
+table cpu "us a page" 1e6 "bare C, libcurl easy, cJSON" "garner, Lua 5.4, threaded" "garner, LuaJIT, threaded"
+table wall "us a page" 1e6 "bare C, libcurl easy, cJSON" "garner, Lua 5.4, threaded" "garner, LuaJIT, threaded"
+for metric in cpu wall; do
+  must chain_${metric}_54 $metric "garner, Lua 5.4, threaded" "bare C, libcurl easy, cJSON"
+  must chain_${metric}_jit $metric "garner, LuaJIT, threaded" "bare C, libcurl easy, cJSON"
+done

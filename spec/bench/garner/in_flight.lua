@@ -1,0 +1,34 @@
+--- GETs of one URL, K in flight at once; K = 1: one after the other.
+-- in_flight.lua URL COUNT K BYTES [CA_FILE [1.1|2]]
+local garner = require "garner"
+local lap = require "spec.bench.lib.lap"
+
+local url, count, k, size = arg[1], tonumber(arg[2]), tonumber(arg[3]), tonumber(arg[4])
+local base, path = url:match("^(%w+://[^/]+)(/.*)$")
+local client = garner.client { base_url = base, ca_file = arg[5], http_version = arg[6] }
+
+local function get()
+  local res = garner.check(client:get(path))
+  assert(res.status == 200 and #res.body == size, "not the answer that was expected")
+end
+
+-- As many functions as may be in flight, each taking the next request until none is left.
+local function get_all(n)
+  local left, fns = n, {}
+  local function worker()
+    while left > 0 do
+      left = left - 1
+      get()
+    end
+  end
+  for i = 1, math.min(k, n) do fns[i] = worker end
+  for _, result in ipairs(garner.all(fns, { concurrency = k })) do
+    assert(result.ok, tostring(result.err))
+  end
+end
+
+get_all(k)
+get_all(math.floor(count / 20) + 1)
+local begin = lap.begin()
+get_all(count)
+lap.finish(begin, count)
