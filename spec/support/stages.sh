@@ -283,6 +283,12 @@ calls_of_all_systems() {
     ! grep -E ' (eventfd|epoll_|accept4|pipe2|getrandom|inotify|timerfd|signalfd)' "$work/calls"
 }
 
+# That the benchmarks run, with what there is and few requests; no time is looked
+# at. They use the trees of the specs, for Lua 5.4 and LuaJIT.
+stage_bench() {
+  check_start "benchmarks, a smoke run" spec/bench/run --quick --no-install --no-build
+}
+
 simulator_start() {
   local start=$SECONDS log=$logs/simulator.log
   # The port file is read here, not through a pipe that the server would hold.

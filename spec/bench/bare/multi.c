@@ -107,7 +107,7 @@ int main(int argc, char **argv) {
   for (i = 0; i < r.in_flight; i++)
     if (!(r.all[i].easy = curl_easy_init()))
       goto fail;
-  if (get_all(&r, r.in_flight) != 0 || get_all(&r, count / 20 + 1) != 0)
+  if (get_all(&r, r.in_flight) != 0 || get_all(&r, 100) != 0)
     goto fail;
   before = r.connections;
   lap = lap_begin();

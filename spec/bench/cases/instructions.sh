@@ -1,7 +1,7 @@
 # Instructions of the client process, by callgrind (no kernel in it): the difference of a run of few and a run of many. They repeat where times do not.
 
 . $bench/lib/instructions.sh
-few=$(count 200 5) many=$(count 1200 15)
+few=$(count 200 10) many=$(count 1200 20)
 counted "bare C, libcurl easy" "$bin/easy" "$BENCH_HTTP/1k" @ 1024
 counted_garner "garner, Lua 5.4, inline" 54 inline sequential.lua "$BENCH_HTTP/1k" @ 1024
 counted_garner "garner, LuaJIT, inline" jit inline sequential.lua "$BENCH_HTTP/1k" @ 1024
@@ -14,7 +14,7 @@ counted_garner "garner, Lua 5.4, threaded" 54 threaded in_flight.lua "$BENCH_HTT
 counted_end "32 in flight, a request" "bare C, curl multi"
 
 few=$(count 5 2) many=$(count 35 4)
-for document in pages/2 metrics usage; do
+for document in pages/2 $(count "metrics usage" ""); do
   [ $document = pages/2 ] || { few=1 many=2; }
   counted_peer "lua-cjson, Lua 5.4" cjson/5.4 decode_cjson.lua "$BENCH_DIR/$document.json" @
   counted_peer "lua-cjson, LuaJIT" cjson/jit decode_cjson.lua "$BENCH_DIR/$document.json" @
@@ -23,7 +23,7 @@ for document in pages/2 metrics usage; do
   counted_end "decode ${document%/*}, a document" "lua-cjson, Lua 5.4"
 done
 
-few=$(count 25 5) many=$(count 65 15)
+few=$(count 25 6) many=$(count 65 16)
 counted_bare "bare C, libcurl easy, cJSON" chain "$BENCH_HTTP/pages" @ "$BENCH_PAGE_ITEMS"
 counted_garner "garner, Lua 5.4, threaded" 54 threaded chain.lua "$BENCH_HTTP/pages" @ "$BENCH_PAGE_ITEMS"
 counted_garner "garner, LuaJIT, threaded" jit threaded chain.lua "$BENCH_HTTP/pages" @ "$BENCH_PAGE_ITEMS"

@@ -18,7 +18,7 @@ return function(get)
     end
   end
 
-  walk(math.min(pages, 20))
+  walk(math.min(pages, 5))
   local begin = lap.begin()
   walk(pages)
   lap.finish(begin, pages)

@@ -16,7 +16,7 @@ def run(get):
             assert "nextPageToken" in page or seen == count
             url = first + ("&" if "?" in first else "?") + "token=" + page.get("nextPageToken", "")
 
-    walk(min(pages, 20))
+    walk(min(pages, 5))
     begin = lap.begin()
     walk(pages)
     lap.finish(begin, pages)

@@ -22,7 +22,7 @@ const getAll = async (n) => {
 };
 
 await getAll(k);
-await getAll(Math.floor(count / 20) + 1);
+await getAll(100);
 const lap = begin();
 await getAll(count);
 finish(lap, count);

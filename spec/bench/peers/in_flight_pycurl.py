@@ -43,7 +43,7 @@ def get_all(n):
 
 
 get_all(k)
-get_all(count // 20 + 1)
+get_all(100)
 begin = lap.begin()
 get_all(count)
 lap.finish(begin, count)

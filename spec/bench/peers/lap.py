@@ -12,8 +12,8 @@ def finish(lap, n):
 
 
 def loop(count, get):
-    """Warms up, then calls get count times and prints what that took."""
-    for _ in range(count // 20 + 1):
+    """Warms up with 100 calls, then calls get count times and prints what that took."""
+    for _ in range(100):
         get()
     lap = begin()
     for _ in range(count):

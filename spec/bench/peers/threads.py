@@ -32,7 +32,7 @@ def run(count, k, make):
 
     for get in gets:
         get()
-    get_all(count // 20 + 1)
+    get_all(100)
     begin = lap.begin()
     get_all(count)
     lap.finish(begin, count)
