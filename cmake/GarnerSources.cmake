@@ -24,6 +24,7 @@ set(GARNER_CORE_SOURCES
   src/core/inherited.c
   src/core/json.c
   src/core/json_pick.c
+  src/core/json_split.c
   src/core/jwt.c
   src/core/lane.c
   src/core/limiter.c
@@ -56,6 +57,7 @@ set(GARNER_CORE_SOURCES
   src/core/roster.c
   src/core/settle.c
   src/core/setup.c
+  src/core/rows.c
   src/core/sink.c
   src/core/sockets.c
   src/core/stats.c
@@ -80,6 +82,7 @@ set(GARNER_BINDING_SOURCES
   src/lua/module.c
   src/lua/request.c
   src/lua/result.c
+  src/lua/rows.c
   src/lua/stats.c
   src/lua/traffic.c
   src/lua/urls.c
@@ -170,6 +173,7 @@ set(GARNER_LUA_FILES
   garner/report.lua
   garner/request.lua
   garner/response.lua
+  garner/row_stream.lua
   garner/rows.lua
   garner/save.lua
   garner/script.lua

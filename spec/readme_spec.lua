@@ -27,6 +27,8 @@ end
 
 -- What answers the example of an API that nobody here knows.
 local function serve_things(scope)
+  scope:fault { path = "^/things/export$", times = 0, status = 200,
+    body = { data = { items = { { id = 1 }, { id = 2 } } } } }
   scope:fault { path = "^/things/", times = 0, status = 200, body = { name = "n" } }
   scope:fault { path = "^/things$", query = "pageToken=t2", times = 0, status = 200,
     body = { things = { 3 } } }

@@ -439,6 +439,23 @@ function Client:pages(path, opts)
   return require("garner.pages").new(state_of(self, "client:pages"), path, opts)
 end
 
+--- The rows of one large response, given while it still arrives, in constant memory: `for row in
+--- api:rows(path, { items = "data.items" }) do`, `rows:next()`, `rows:each(fn)`, `rows:close()`.
+--- Nothing is sent before the first row is asked for. A caller who takes none stops the server's
+--- sending, and no timeout runs meanwhile (but the server's own); `timeout` ends with the first
+--- byte of the body. All of the document is read strictly, what follows the list too. Once rows
+--- were given, the request is not sent again: a body that breaks off then is an error behind
+--- them. There is no checkpoint: who needs one walks over `pages`. With `record`, bodies up to
+--- the client's `max_body` are kept; `transport` and `replay` have the whole body at once.
+---@param path string
+---@param opts table items (JSON path of the list; none: the document is the list), optional (true:
+--- a document without that list, or with null there, has no rows; else error code "no_items"),
+--- max_body (bytes of one row), and what `request` takes
+---@return garner.Rows
+function Client:rows(path, opts)
+  return require("garner.row_stream").new(state_of(self, "client:rows"), path, opts)
+end
+
 --- Waits for many jobs with shared requests.
 ---@param spec table see poll.lua
 ---@param on_report fun(id: string, state: string, element: any, status: string|nil)

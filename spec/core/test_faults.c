@@ -1,6 +1,6 @@
 /* Owns: the loops in which each allocation of the core fails in turn, once and
- * from then on, under a request, a redirect, a retry, a walk, a poll and a
- * download: one end or a clean refusal, and no trace left.
+ * from then on, under a request, a redirect, a retry, a walk, a poll, a
+ * download and rows: one end or a clean refusal, and no trace left.
  * Must not: fail libcurl's own allocations.
  */
 #define _GNU_SOURCE
@@ -37,6 +37,8 @@ static void route(struct server_request *r, void *arg) {
                       ? "{\"l\":[{\"id\":\"a\",\"s\":1},"
                         "{\"id\":\"b\",\"s\":0}]}"
                       : "{\"l\":[{\"id\":\"b\",\"s\":1}]}");
+  else if (strcmp(r->target, "/rows") == 0)
+    server_answer(r, 200, NULL, "{\"a\":[{\"b\":1},{\"b\":2}]}");
   else
     server_answer(r, 200, NULL, "{}");
 }
@@ -92,6 +94,8 @@ static uint64_t begin(struct rig *g, const char *flow, long n, int persistent,
     r->download = true;
     assert_int_equal(gn_request_set_file(r, path, err), 0);
   }
+  if (strcmp(flow, "/rows") == 0)
+    assert_int_equal(gn_request_set_rows(r, "a", err), 0);
   gn_error_clear(err);
   gn_alloc_fail_after(n, persistent);
   if (is_walk)
@@ -101,8 +105,11 @@ static uint64_t begin(struct rig *g, const char *flow, long n, int persistent,
   return gn_engine_submit(g->engine, g->mailbox, g->policy, r, err);
 }
 
+static size_t rows;
+
 static void end(struct rig *g, uint64_t id, struct gn_error *err) {
   bool done = false;
+  rows = 0;
   while (!done) {
     struct gn_event *event = rig_next(g);
     assert_int_equal(event->id, id);
@@ -111,6 +118,7 @@ static void end(struct rig *g, uint64_t id, struct gn_error *err) {
       *err = event->result->error;
     if (event->type == GN_EVENT_PAGE)
       gn_engine_advance(g->engine, id);
+    rows += event->batch ? event->batch->count : 0;
     gn_event_free(event);
   }
 }
@@ -134,6 +142,8 @@ static bool run(struct rig *g, const char *flow, long n, int persistent) {
              err.code, err.message);
   if (!reached)
     assert_true(id != 0 && err.kind != GN_MEMORY);
+  if (strcmp(flow, "/rows") == 0 && id && err.kind == GN_OK)
+    assert_int_equal(rows, 2);
   if (strcmp(flow, "/file") == 0) {
     assert_int_equal(access(part, F_OK), -1);
     assert_int_equal(access(path, F_OK), err.kind == GN_OK ? 0 : -1);
@@ -143,7 +153,8 @@ static bool run(struct rig *g, const char *flow, long n, int persistent) {
 
 static void test_allocations(void **state) {
   static const char *const flows[] = {"/x", "/redirect", "/retry", "/walk",
-                                      "/link", "/body", "/poll", "/file"};
+                                      "/link", "/body", "/poll", "/file",
+                                      "/rows"};
   struct rig *g = *state;
   size_t i;
   int persistent;

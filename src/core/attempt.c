@@ -84,9 +84,16 @@ static int begin_body(struct gn_attempt *a) {
                              &a->sink_error) != 0)
       return -1;
   }
+  if (a->rows && good)
+    sink = gn_rows_begin(a->rows);
   return gn_body_begin(&a->body, sink,
                        a->marks & GN_HEAD_CODING ? a->headers : NULL,
                        a->deflate, !good, &a->sink_error);
+}
+
+void gn_attempt_copy(struct gn_attempt *a, const char *data, size_t len) {
+  if (a->policy->record && gn_buf_append(&a->copy, data, len) != GN_BUF_OK)
+    a->copy_cut = true;
 }
 
 size_t gn_attempt_on_body(char *data, size_t size, size_t count, void *arg) {
@@ -94,10 +101,11 @@ size_t gn_attempt_on_body(char *data, size_t size, size_t count, void *arg) {
   size_t len = size * count;
   if (!a->body_started && begin_body(a) != 0)
     return 0;
+  if (a->rows && a->live && gn_rows_hold(a->rows))
+    return CURL_WRITEFUNC_PAUSE;
   a->received += len;
-  if (a->to_file && a->policy->record &&
-      gn_buf_append(&a->copy, data, len) != GN_BUF_OK)
-    a->copy_cut = true;
+  if (a->to_file)
+    gn_attempt_copy(a, data, len);
   if (gn_body_write(&a->body, data, len, &a->sink_error) != 0)
     return 0;
   if (a->file && a->body.sink != a->memory)
@@ -249,6 +257,7 @@ static int begin(struct gn_attempt *a, const struct gn_attempt_plan *plan,
   a->headers = &plan->result->headers;
   a->memory = plan->result->body;
   a->file = plan->file;
+  a->rows = plan->rows;
   a->counters = plan->counters;
   a->connects = -1;
   a->check_address = plan->check_address;
@@ -258,6 +267,8 @@ static int begin(struct gn_attempt *a, const struct gn_attempt_plan *plan,
   gn_buf_reset(a->headers);
   /* One allocation for a usual block; if it fails, so will the first line. */
   gn_buf_reserve(a->headers, USUAL_HEADERS);
+  if (a->rows)
+    gn_rows_reset(a->rows);
   if (gn_sink_begin(a->memory, err) != 0 ||
       (a->file && gn_download_prepare(a->file, err) != 0))
     return -1;
@@ -301,12 +312,18 @@ static CURLcode end_body(struct gn_attempt *a, CURLcode rc) {
   long status = status_of(a);
   if (rc != CURLE_OK)
     return rc;
-  good = a->file && status >= 200 && status < 300;
+  good = (a->file || a->rows) && status >= 200 && status < 300;
   if (good && empty && begin_body(a) != 0)
     return CURLE_WRITE_ERROR;
   if ((empty || gn_body_end(&a->body, &err) == 0) &&
-      (!good || gn_download_end(a->file, is_framed(a), &err) == 0))
+      (!good || !a->file ||
+       gn_download_end(a->file, is_framed(a), &err) == 0) &&
+      (!good || !a->rows || gn_rows_end(a->rows, &err) == 0))
     return CURLE_OK;
+  if (a->rows && strcmp(err.code, "incomplete") != 0) {
+    a->sink_error = err;
+    return CURLE_WRITE_ERROR;
+  }
   snprintf(a->text, sizeof a->text, "%.200s", err.message);
   return CURLE_PARTIAL_FILE;
 }
@@ -391,6 +408,7 @@ void gn_attempt_release(struct gn_attempt *a) {
   a->headers = NULL;
   a->memory = NULL;
   a->file = NULL;
+  a->rows = NULL;
 }
 
 void gn_attempt_free(struct gn_attempt *a) {

@@ -12,6 +12,7 @@
 #include "policy.h"
 #include "request.h"
 #include "retry.h"
+#include "rows.h"
 #include "setup.h"
 #include "stats.h"
 
@@ -32,6 +33,7 @@ struct gn_attempt {
   struct gn_buf *headers;           /* where header lines go (the result's) */
   struct gn_sink *memory;           /* where a body goes (the result's) */
   struct gn_download *file;         /* where a good body goes, or NULL */
+  struct gn_rows *rows;             /* who gets a good body, or NULL */
   struct gn_policy *policy;         /* borrowed from the exchange */
   uint64_t serial;                  /* what the handle may stay set up for */
   size_t header_bytes;              /* all header lines so far, every kind */
@@ -54,7 +56,8 @@ struct gn_attempt {
   bool has_credential;              /* the first of the lines is it */
   long status;                      /* of the response, 0: not known yet */
   bool to_file;                     /* this body goes to the file */
-  struct gn_buf copy;               /* of it as it came, for a recording */
+  struct gn_buf copy;               /* of it as it came, for a recording; of
+                                       rows: of what was unpacked */
   bool copy_cut;                    /* it was too long for that */
 };
 
@@ -69,6 +72,7 @@ struct gn_attempt_plan {
   int64_t timeout_ms;               /* until the deadline; 0: none */
   struct gn_result *result;         /* headers and body go here */
   struct gn_download *file;         /* a good body goes here, or NULL */
+  struct gn_rows *rows;             /* it is given to these, or NULL */
   struct gn_counters *counters;     /* outlive the connections */
 };
 
@@ -87,6 +91,8 @@ int gn_attempt_stage(struct gn_attempt *a, const struct gn_attempt_plan *plan,
 CURLcode gn_attempt_feed(struct gn_attempt *a, long status,
                          const char *headers, size_t headers_len,
                          const char *body, size_t body_len);
+/* Of a body that is not kept, a part goes to the recording, if there is one. */
+void gn_attempt_copy(struct gn_attempt *a, const char *data, size_t len);
 /* After libcurl finished with rc: what it brought, the body's own codes too. */
 void gn_attempt_outcome(struct gn_attempt *a, CURLcode rc,
                         struct gn_outcome *o);

@@ -27,6 +27,11 @@ static void call_cancel(struct gn_work *w, const char *why) {
   gn_exchange_cancel(((struct call *)w)->exchange, why);
 }
 
+/* Only rows wait for credit. */
+static void call_advance(struct gn_work *w) {
+  gn_rows_advance(((struct call *)w)->exchange->rows);
+}
+
 static void call_destroy(struct gn_work *w) {
   struct call *c = (struct call *)w;
   gn_exchange_free(c->exchange);
@@ -35,7 +40,7 @@ static void call_destroy(struct gn_work *w) {
 }
 
 static const struct gn_work_ops call_ops = {
-  call_start, call_cancel, NULL, call_destroy,
+  call_start, call_cancel, call_advance, call_destroy,
 };
 
 struct gn_work *gn_call_new(struct gn_engine *e, struct gn_mailbox *m,
@@ -58,6 +63,8 @@ struct gn_work *gn_call_new(struct gn_engine *e, struct gn_mailbox *m,
     c->exchange->file->progress = on_bytes;
     c->exchange->file->owner = c;
   }
+  if (c->exchange->rows)
+    c->work.credits = gn_rows_credits(e);
   c->exchange->work = &c->work;
   return &c->work;
 }

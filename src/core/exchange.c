@@ -24,7 +24,8 @@ static struct gn_result *new_result(const struct gn_request *r,
     return NULL;
   }
   gn_buf_init(&result->headers, p->max_headers);
-  result->body = gn_sink_new_memory(r->max_body ? r->max_body : p->max_body,
+  result->body = gn_sink_new_memory(r->max_body && !r->rows ? r->max_body
+                                                            : p->max_body,
                                     err);
   result->records = gn_alloc(GN_RECORDS_FIRST * sizeof *result->records);
   result->url = gn_strdup(r->url);
@@ -65,7 +66,10 @@ struct gn_exchange *gn_exchange_new(struct gn_engine *e,
     if (x->file)
       x->result->file = gn_strdup(request->file);
   }
-  if (!x->result || (request->file && !x->result->file)) {
+  if (x->result && request->rows)
+    x->rows = gn_rows_new(x, err);
+  if (!x->result || (request->file && !x->result->file) ||
+      (request->rows && !x->rows)) {
     if (x->result && x->file)
       gn_error_memory(err);
     gn_exchange_free(x);
@@ -76,6 +80,8 @@ struct gn_exchange *gn_exchange_new(struct gn_engine *e,
 
 void gn_exchange_end(struct gn_exchange *x) {
   x->ended = true;
+  if (x->rows && gn_rows_finish(x->rows, &x->result->error) != 0)
+    x->result->retryable = false;
   gn_pace_give_back(x);
   gn_pace_wait_ends(x);
   gn_timer_clear(gn_engine_timers(x->engine), &x->timer);
@@ -160,6 +166,7 @@ static void make_plan(struct gn_exchange *x, struct gn_attempt_plan *plan) {
   plan->timeout_ms = remaining_ms(x);
   plan->result = x->result;
   plan->file = x->file;
+  plan->rows = x->rows;
 }
 
 static int put_on_wire(struct gn_exchange *x, struct gn_error *err) {
@@ -179,6 +186,9 @@ static int put_on_wire(struct gn_exchange *x, struct gn_error *err) {
     return gn_relay_ask(x, &plan, err);
   if (gn_attempt_prepare(x->attempt, &plan, err) != 0)
     return -1;
+  if (x->rows && plan.timeout_ms > 0)
+    gn_timer_set(gn_engine_timers(x->engine), &x->timer,
+                 gn_now_ms() + plan.timeout_ms);
   return gn_engine_wire_add(x->engine, x->attempt->setup.easy) == 0
              ? 0 : gn_error_memory(err);
 }
@@ -274,8 +284,9 @@ static void on_timer(struct gn_timer *t) {
   bool told = x->place.ticket > 0; /* that it waits */
   double wait;
   gn_pace_wait_ends(x);
-  if (x->asked) { /* the deadline, and nobody has answered */
-    gn_exchange_completed(x, CURLE_OPERATION_TIMEDOUT);
+  if (x->on_wire) { /* the deadline, and nobody has answered */
+    if (!gn_rows_begun(x->rows))
+      gn_exchange_completed(x, CURLE_OPERATION_TIMEDOUT);
     return;
   }
   if (x->token.fetch) {
@@ -352,6 +363,7 @@ void gn_exchange_free(struct gn_exchange *x) {
   gn_policy_unref(x->policy);
   gn_result_free(x->result);
   gn_download_free(x->file);
+  gn_rows_free(x->rows);
   gn_free(x->url);
   gn_free(x);
 }

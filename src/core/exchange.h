@@ -16,6 +16,7 @@ struct gn_exchange {
   struct gn_policy *policy;    /* a reference */
   struct gn_result *result;    /* owned until the owner takes it */
   struct gn_download *file;    /* the file a good body goes to, or NULL */
+  struct gn_rows *rows;        /* who gets the rows of a good body, or NULL */
   void (*done)(struct gn_exchange *x); /* called once, when it ended */
   void *owner;                 /* for done */
   struct gn_work *work;        /* hears what happens on the way, or NULL */
@@ -61,6 +62,8 @@ void gn_exchange_cancel(struct gn_exchange *x, const char *why);
 void gn_exchange_refuse(struct gn_exchange *x, const struct gn_error *err);
 /* libcurl, or who answers in its place, finished the attempt. */
 void gn_exchange_completed(struct gn_exchange *x, CURLcode rc);
+/* Where it is sent to now. */
+const char *gn_exchange_url(const struct gn_exchange *x);
 struct gn_result *gn_exchange_take_result(struct gn_exchange *x);
 void gn_exchange_free(struct gn_exchange *x);
 

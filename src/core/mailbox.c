@@ -26,6 +26,7 @@ void gn_event_free(struct gn_event *event) {
     return;
   gn_result_free(event->result);
   gn_traffic_free(event->traffic);
+  gn_batch_free(event->batch);
   gn_free(event);
 }
 
@@ -242,6 +243,17 @@ int gn_work_post_traffic(struct gn_work *w, enum gn_event_type type,
     return -1;
   }
   event->traffic = traffic;
+  post(w->mailbox, event);
+  return 0;
+}
+
+int gn_work_post_rows(struct gn_work *w, struct gn_batch *batch) {
+  struct gn_event *event = gn_event_new(w->id, GN_EVENT_ROWS, NULL);
+  if (!event) {
+    gn_batch_free(batch);
+    return -1;
+  }
+  event->batch = batch;
   post(w->mailbox, event);
   return 0;
 }

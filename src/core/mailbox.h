@@ -6,6 +6,7 @@
 #ifndef GN_MAILBOX_H
 #define GN_MAILBOX_H
 
+#include "json_split.h"
 #include "traffic.h"
 
 #include <stdbool.h>
@@ -22,7 +23,8 @@ enum gn_event_type {
   GN_EVENT_NOTICE,  /* a polled report is in an odd state and polled on */
   GN_EVENT_REQUEST, /* a request that the waiter has to answer */
   GN_EVENT_RECORD,  /* an attempt with its response, for a recording */
-  GN_EVENT_LOG      /* something worth a line in a log */
+  GN_EVENT_LOG,     /* something worth a line in a log */
+  GN_EVENT_ROWS     /* whole rows of a body that still arrives */
 };
 
 struct gn_event {
@@ -31,6 +33,7 @@ struct gn_event {
   enum gn_event_type type;  /* what happened */
   struct gn_result *result; /* owned, or NULL */
   struct gn_traffic *traffic; /* owned, or NULL */
+  struct gn_batch *batch;   /* owned, or NULL */
   uint64_t dropped;         /* log events that were given up before this one */
   unsigned pending;         /* GN_EVENT_PROGRESS: reports still awaited */
   unsigned finished;        /* GN_EVENT_PROGRESS: reports that ended */

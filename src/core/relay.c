@@ -160,7 +160,7 @@ static int add_response(struct gn_traffic *t, struct gn_exchange *x,
   const struct gn_buf *headers = &x->result->headers;
   const char *data = a->copy.data;
   size_t len = a->copy.len;
-  if (!a->to_file)
+  if (!a->to_file && !gn_rows_begun(a->rows))
     data = gn_result_body(x->result, &len);
   t->cut = a->copy_cut;
   t->raw = a->to_file;

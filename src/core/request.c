@@ -112,6 +112,11 @@ int gn_request_set_scope(struct gn_request *r, const char *scope,
   return replace(&r->scope, scope, strlen(scope), err);
 }
 
+int gn_request_set_rows(struct gn_request *r, const char *path,
+                        struct gn_error *err) {
+  return replace(&r->rows, path, strlen(path), err);
+}
+
 bool gn_request_has_header(const struct gn_request *r, const char *line) {
   size_t i, len = strcspn(line, ":;");
   for (i = 0; i < r->header_count; i++)
@@ -142,6 +147,8 @@ struct gn_request *gn_request_copy(const struct gn_request *r,
   if (r->file && gn_request_set_file(copy, r->file, err) != 0)
     goto fail;
   if (r->scope && gn_request_set_scope(copy, r->scope, err) != 0)
+    goto fail;
+  if (r->rows && gn_request_set_rows(copy, r->rows, err) != 0)
     goto fail;
   for (i = 0; i < r->header_count; i++)
     if (push_header(copy, gn_strdup(r->headers[i]), err) != 0)
@@ -182,6 +189,7 @@ void gn_request_free(struct gn_request *r) {
   gn_free(r->body);
   gn_free(r->file);
   gn_free(r->scope);
+  gn_free(r->rows);
   gn_free(r);
 }
 

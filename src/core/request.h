@@ -25,13 +25,16 @@ struct gn_request {
   size_t body_len;      /* its bytes */
   char *file;           /* a good body goes to this path, or NULL */
   char *scope;          /* the access scope that it needs, or NULL */
+  char *rows;           /* a good body is given as the rows of the list at this
+                           JSON path; NULL: as it is */
   bool safe;            /* sending it twice does no harm */
   bool download;        /* a server-supplied URL of a file */
   bool server_url;      /* a server-supplied URL of an API page */
   int redirects;        /* how many may be followed */
   int64_t timeout_ms;   /* 0: the policy's; downloads have none */
   unsigned attempts;    /* 0: the policy's */
-  size_t max_body;      /* 0: the policy's; of a download: none */
+  size_t max_body;      /* 0: the policy's; of a download: none; with rows:
+                           bytes of one row */
   bool resume;          /* what there is of the file already is kept */
   bool progress;        /* of the file is to be told */
   bool sha256;          /* the file's is wanted */
@@ -88,6 +91,8 @@ int gn_request_set_file(struct gn_request *r, const char *path,
                         struct gn_error *err);
 int gn_request_set_scope(struct gn_request *r, const char *scope,
                          struct gn_error *err);
+int gn_request_set_rows(struct gn_request *r, const char *path,
+                        struct gn_error *err);
 int gn_request_set_url(struct gn_request *r, const char *url,
                        struct gn_error *err);
 struct gn_request *gn_request_copy(const struct gn_request *r,

@@ -59,6 +59,7 @@ struct gn_verdict {
 #define GN_WHY_BUDGET "retry budget"
 #define GN_WHY_UNSAFE "not safe to repeat"
 #define GN_WHY_FINAL "final"
+#define GN_WHY_ROWS "rows given"          /* that could not be taken back */
 
 /* Where an exchange stands when an attempt has failed. */
 struct gn_retry_state {

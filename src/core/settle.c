@@ -44,6 +44,10 @@ static void retry_or_end(struct gn_exchange *x, const struct gn_outcome *o,
   at.left = gn_pace_left(x);
   at.random = gn_random_next(gn_engine_random(x->engine));
   gn_retry_decide(&x->policy->retry, v, o, &at, &next);
+  if (next.again && gn_rows_given(x->rows)) {
+    next.again = false;
+    next.why = GN_WHY_ROWS;
+  }
   if (next.again && !gn_policy_take_retry(x->policy, v->throttled)) {
     next.again = false;
     next.why = GN_WHY_BUDGET;
@@ -55,6 +59,8 @@ static void retry_or_end(struct gn_exchange *x, const struct gn_outcome *o,
     gn_exchange_end(x);
     return;
   }
+  if (x->rows)
+    gn_rows_reset(x->rows);
   x->budget_taken += v->throttled ? GN_RETRY_COST_THROTTLED : GN_RETRY_COST;
   x->sends++;
   gn_error_clear(&r->error);
@@ -204,6 +210,8 @@ void gn_exchange_completed(struct gn_exchange *x, CURLcode rc) {
   gn_counters_add(counters, GN_COUNT_RECEIVED, (int64_t)a->received);
   gn_relay_tell(x, (CURLcode)o.curl_code, o.status);
   x->result->status = o.status;
+  if (gn_rows_begun(x->rows))
+    x->deadline = GN_NEVER;
   gn_exchange_off_wire(x);
   gn_pace_heed(x, &o, a->marks);
   settle(x, a, &o);

@@ -10,8 +10,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* An eighth of the reads that libcurl's own size takes for a large file. */
-#define FILE_BUFFER 131072L
+/* An eighth of the reads that libcurl's own size takes for what is large. */
+#define LARGE_BUFFER 131072L
 
 static void check(struct gn_attempt *a, CURLcode rc) {
   if (a->setopt_rc == CURLE_OK)
@@ -86,7 +86,9 @@ static int set_proxy(struct gn_attempt *a, const char *url,
 
 static void set_tls(struct gn_attempt *a, const char *url) {
   const struct gn_policy *p = a->policy;
-  bool http2 = p->http_version != 1 && strncasecmp(url, "https:", 6) == 0;
+  /* Rows that rest would hold up whoever shares their connection. */
+  bool http2 = p->http_version != 1 && !a->rows &&
+               strncasecmp(url, "https:", 6) == 0;
   set_long(a, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
   set_long(a, CURLOPT_SSL_VERIFYPEER, p->insecure_tls ? 0 : 1);
   set_long(a, CURLOPT_SSL_VERIFYHOST, p->insecure_tls ? 0 : 2);
@@ -104,6 +106,8 @@ static void set_limits(struct gn_attempt *a,
                        const struct gn_attempt_plan *plan) {
   struct gn_setup *s = &a->setup;
   int64_t connect = a->policy->connect_timeout_ms;
+  /* Rows may take any time once they come: the exchange has a timer. */
+  int64_t timeout = a->rows ? 0 : plan->timeout_ms;
   /* libcurl sends a request again by itself, and says nothing, when a reused
    * connection closes before the response. A creating request must not be;
    * and a server-supplied URL must meet the address policy. */
@@ -112,12 +116,12 @@ static void set_limits(struct gn_attempt *a,
     connect = plan->timeout_ms;
   if (connect != s->connect)
     set_long(a, CURLOPT_CONNECTTIMEOUT_MS, (long)connect);
-  if (plan->timeout_ms != s->timeout)
-    set_long(a, CURLOPT_TIMEOUT_MS, (long)plan->timeout_ms);
+  if (timeout != s->timeout)
+    set_long(a, CURLOPT_TIMEOUT_MS, (long)timeout);
   if (fresh != s->fresh)
     set_long(a, CURLOPT_FRESH_CONNECT, fresh);
   s->connect = connect;
-  s->timeout = plan->timeout_ms;
+  s->timeout = timeout;
   s->fresh = fresh;
 }
 
@@ -195,7 +199,7 @@ static void reset(struct gn_setup *s) {
 
 uint64_t gn_setup_serial(const struct gn_attempt_plan *plan) {
   return !plan->check_address && !gn_attempt_is_for_file(plan) &&
-                 gn_policy_at_base(plan->policy, plan->url)
+                 !plan->rows && gn_policy_at_base(plan->policy, plan->url)
              ? plan->policy->serial : 0;
 }
 
@@ -220,8 +224,8 @@ int gn_setup_apply(struct gn_attempt *a, const struct gn_attempt_plan *plan,
   if (s->serial == 0 || s->serial != a->serial) {
     reset(s);
     set_conduct(a);
-    if (gn_attempt_is_for_file(plan))
-      set_long(a, CURLOPT_BUFFERSIZE, FILE_BUFFER);
+    if (gn_attempt_is_for_file(plan) || plan->rows)
+      set_long(a, CURLOPT_BUFFERSIZE, LARGE_BUFFER);
     set_tls(a, plan->url);
     if (set_proxy(a, plan->url, err) != 0)
       return -1;

@@ -26,6 +26,9 @@
 #define OPEN_TRIES 8
 
 struct gn_sink {
+  int (*take)(void *owner, const char *data, size_t len,
+              struct gn_error *err); /* who gets what comes, or NULL */
+  void *owner;        /* for take */
   struct gn_buf buf;  /* memory: the body */
   size_t max;         /* bytes allowed; file: 0 is no limit */
   size_t size;        /* file: bytes of it in the .part */
@@ -84,6 +87,18 @@ static struct gn_sink *new_sink(size_t max, struct gn_error *err) {
 
 struct gn_sink *gn_sink_new_memory(size_t max, struct gn_error *err) {
   return new_sink(max, err);
+}
+
+struct gn_sink *gn_sink_new_taker(int (*take)(void *owner, const char *data,
+                                              size_t len,
+                                              struct gn_error *err),
+                                  void *owner, struct gn_error *err) {
+  struct gn_sink *s = new_sink(0, err);
+  if (s) {
+    s->take = take;
+    s->owner = owner;
+  }
+  return s;
 }
 
 static char *join(const char *a, const char *between, const char *b) {
@@ -294,6 +309,8 @@ static int too_large(struct gn_sink *s, struct gn_error *err) {
 
 int gn_sink_write(struct gn_sink *s, const void *data, size_t len,
                   struct gn_error *err) {
+  if (s->take)
+    return s->take(s->owner, data, len, err);
   if (s->path) {
     if (s->max && len > s->max - s->size)
       return too_large(s, err);

@@ -1,7 +1,7 @@
-/* Owns: where a body goes: memory with a maximum, or "<path>.part" that
- * becomes <path> in one rename, so that <path> is always the old or the new
- * file. A .part that can be gone on with has a mark beside it, "<path>.part"
- * and ".meta".
+/* Owns: where a body goes: memory with a maximum, a function, or a file,
+ * "<path>.part" that becomes <path> in one rename, so that <path> is always the
+ * old or the new file. A .part that can be gone on with has a mark beside it,
+ * "<path>.part" and ".meta".
  * Must not: know what a response is; one attempt after the other may begin.
  *
  * Failing files: kind GN_FILE, code the errno's name ("ENOSPC"). One sink is
@@ -19,6 +19,12 @@
 struct gn_sink;
 
 struct gn_sink *gn_sink_new_memory(size_t max, struct gn_error *err);
+
+/* Keeps nothing: hands each piece to a function, whose failure is its own. */
+struct gn_sink *gn_sink_new_taker(int (*take)(void *owner, const char *data,
+                                              size_t len,
+                                              struct gn_error *err),
+                                  void *owner, struct gn_error *err);
 
 /* Touches no file yet. A relative path is taken from the folder that is current
  * now. max 0: no limit. */

@@ -19,7 +19,7 @@ struct gn_work;
 struct gn_work_ops {
   void (*start)(struct gn_work *w);   /* once, first */
   void (*cancel)(struct gn_work *w, const char *why); /* must finish it */
-  void (*advance)(struct gn_work *w); /* a walk that waited has credit */
+  void (*advance)(struct gn_work *w); /* one that waited has credit */
   void (*destroy)(struct gn_work *w); /* frees it; may never have started */
 };
 
@@ -35,7 +35,8 @@ struct gn_work {
   struct gn_work *prev;          /* in the engine's list */
   bool listed;                   /* is in the engine's list of running works */
   bool cancelled;                /* asked for, under the engine's lock */
-  unsigned credits;              /* pages that may be begun, under the lock */
+  unsigned credits;              /* pages that may be begun, or batches of
+                                    rows posted, under the lock */
   bool waiting;                  /* for credit, under the lock */
 };
 
@@ -46,7 +47,7 @@ int gn_work_init(struct gn_work *w, const struct gn_work_ops *ops,
                  struct gn_policy *p, bool spare, struct gn_error *err);
 /* Lets go of what init took. */
 void gn_work_release(struct gn_work *w);
-/* Takes a page's credit; false: there is none, and the engine calls advance
+/* Takes a credit; false: there is none, and the engine calls advance
  * when there is. */
 bool gn_work_take_credit(struct gn_work *w);
 /* Posts an event before the end; result is taken. -1: out of memory. */
@@ -56,6 +57,8 @@ int gn_work_post(struct gn_work *w, enum gn_event_type type,
  * for it, which is counted like a dropped log event. */
 int gn_work_post_traffic(struct gn_work *w, enum gn_event_type type,
                          struct gn_traffic *traffic);
+/* The batch is taken. -1: out of memory, and it is gone. */
+int gn_work_post_rows(struct gn_work *w, struct gn_batch *batch);
 int gn_work_post_progress(struct gn_work *w, unsigned pending,
                           unsigned finished, unsigned polls);
 /* Dropped where nobody takes them. */

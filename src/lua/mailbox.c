@@ -23,7 +23,7 @@ int gn_lua_mailbox_new(lua_State *L) {
 
 static const char *const event_names[] = {
   "done", "page", "report", "progress", "notice", "request", "record",
-  "log",
+  "log", "rows",
 };
 
 static void push_progress(lua_State *L, const struct gn_event *event) {
@@ -50,6 +50,7 @@ static void push_progress(lua_State *L, const struct gn_event *event) {
 static int mailbox_take(lua_State *L) {
   struct gn_mailbox *m = gn_lua_mailbox(L, 1);
   struct gn_result **result = NULL;
+  struct gn_batch **batch = NULL;
   struct gn_event *event, copy;
   if (!gn_mailbox_peek(m, &copy)) {
     lua_pushnil(L);
@@ -64,12 +65,18 @@ static int mailbox_take(lua_State *L) {
     gn_lua_push_traffic(L, copy.traffic);
   else if (copy.result)
     result = gn_lua_result_new(L);
+  else if (copy.batch)
+    batch = gn_lua_batch_new(L);
   else
     lua_pushnil(L);
   event = gn_mailbox_take(m);
   if (result && event) {
     *result = event->result;
     event->result = NULL;
+  }
+  if (batch && event) {
+    *batch = event->batch;
+    event->batch = NULL;
   }
   gn_event_free(event);
   if (copy.dropped == 0)

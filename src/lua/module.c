@@ -173,6 +173,7 @@ int luaopen_garner_core(lua_State *L) {
   gn_lua_stats_open(L);
   gn_lua_urls_open(L);
   gn_lua_inflate_open(L);
+  gn_lua_rows_open(L);
   gn_lua_file_open(L);
   set_field(L, "VERSION", GN_VERSION);
   return 1;

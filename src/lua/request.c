@@ -68,6 +68,13 @@ static void read_scope(lua_State *L, int table, struct gn_request *r) {
     refuse(L, &err);
 }
 
+static void read_rows(lua_State *L, int table, struct gn_request *r) {
+  struct gn_error err;
+  const char *text = gn_lua_text(L, table, "rows", NULL);
+  if (text && gn_request_set_rows(r, text, &err) != 0)
+    refuse(L, &err);
+}
+
 static void read_safe(lua_State *L, int table, struct gn_request *r) {
   r->safe = gn_lua_flag(L, table, "safe", r->safe);
 }
@@ -127,7 +134,7 @@ static const struct {
   {"redirects", read_redirects}, {"timeout", read_timeout},
   {"attempts", read_attempts}, {"max_body", read_max_body},
   {"resume", read_resume}, {"progress", read_progress},
-  {"sha256", read_sha256},
+  {"sha256", read_sha256}, {"rows", read_rows},
 };
 
 /* Most requests have two or three of the fields: one walk over the table finds

@@ -23,6 +23,8 @@
 #define GN_LUA_TEXT "garner.core.text"
 #define GN_LUA_LIMITER "garner.core.limiter"
 #define GN_LUA_PLACE "garner.core.place"
+#define GN_LUA_BATCH "garner.core.batch"
+#define GN_LUA_SPLIT "garner.core.json_split"
 
 /* Types that every request meets: gn_lua_check knows them by address. */
 extern const char GN_LUA_ENGINE[], GN_LUA_MAILBOX[], GN_LUA_CLIENT[],
@@ -123,6 +125,9 @@ struct gn_counters *gn_lua_counters(lua_State *L, int arg);
 void gn_lua_stats_open(lua_State *L);
 /* inflate.c */
 void gn_lua_inflate_open(lua_State *L);
+/* rows.c: pushes an empty box. */
+struct gn_batch **gn_lua_batch_new(lua_State *L);
+void gn_lua_rows_open(lua_State *L);
 /* urls.c; client:url_build(path, params, query) */
 int gn_lua_client_url_build(lua_State *L);
 void gn_lua_urls_open(lua_State *L);
