@@ -39,7 +39,7 @@ static size_t origin_len(const char *url) {
 
 /* Only what may be sent on a connection that others use. */
 static bool may_share(const struct gn_exchange *x, const char *url) {
-  return x->policy->http_version != 1 && !x->policy->transport &&
+  return x->policy->http_version != 1 && !x->policy->transport && !x->rows &&
          x->request->safe && strncasecmp(url, "https://", 8) == 0;
 }
 
