@@ -72,6 +72,7 @@ set(GARNER_CORE_SOURCES
 
 set(GARNER_BINDING_SOURCES
   src/lua/client.c
+  src/lua/collector.c
   src/lua/engine.c
   src/lua/file.c
   src/lua/inflate.c

@@ -103,6 +103,7 @@ build = {
         "src/core/verify.c",
         "src/core/watcher.c",
         "src/lua/client.c",
+        "src/lua/collector.c",
         "src/lua/engine.c",
         "src/lua/file.c",
         "src/lua/inflate.c",

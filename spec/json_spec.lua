@@ -147,6 +147,40 @@ describe("json.decode", function()
     assert.are.equal(2, decode('{"a":1,"a":2}').a)
     assert.are.equal(2, decode('{"a":1,"\\u0061":2}').a)
     assert.is_nil(decode('{"a":{"b":1},"a":{}}').a.b)
+    -- Also where the keys come as they did before, and where more come than are remembered.
+    local rows = assert(decode('[{"a":1,"a":2},{"a":3,"a":4},{"a":5,"b":6,"a":7}' ..
+      (" "):rep(60) .. "]"))
+    assert.are.same({ { a = 2 }, { a = 4 }, { a = 7, b = 6 } }, rows)
+    local parts = {}
+    for i = 1, 300 do
+      parts[i] = ('"k%d":%d'):format(i % 150, i)
+    end
+    local text = "{" .. table.concat(parts, ",") .. "}"
+    for _, row in ipairs(assert(decode("[" .. text .. "," .. text .. "]"))) do
+      for i = 151, 300 do
+        assert.are.equal(i, row["k" .. i % 150])
+      end
+    end
+  end)
+
+  it("takes every key for what it is, however alike they are", function()
+    local random = generator(3)
+    local names, rows, want = {}, {}, {}
+    for i = 1, 90 do
+      names[i] = ("abcdefgh"):rep(5):sub(1, random(34)) .. random(4)
+    end
+    for i = 1, 400 do
+      local parts, row = {}, {}
+      for k = 1, random(6) do
+        local name = names[random(8) == 1 and random(#names) or (i + k) % 7 + 1]
+        local quoted = random(9) == 1 and "\\u00" .. ("%02x"):format(name:byte()) .. name:sub(2)
+          or name
+        parts[k] = ('"%s"%s:%d'):format(quoted, random(5) == 1 and " " or "", k)
+        row[name] = k
+      end
+      rows[i], want[i] = "{" .. table.concat(parts, ",") .. "}", row
+    end
+    assert.are.same(want, decode("[" .. table.concat(rows, ",") .. "]"))
   end)
 
   it("keeps integers exact, as numbers where this Lua can", function()
@@ -269,6 +303,92 @@ describe("json.decode", function()
     end))
     collectgarbage("setpause", pause)
     assert(ok, message)
+  end)
+
+  describe("and the collector", function()
+    local row = '{"time":"2026-11-19T00:00:00Z","value":{"value":"2.83"}},'
+    local text = "[" .. row:rep(1000) .. "null]"
+
+    -- What a loop of nothing but decoding has in use at most, beyond what was in use
+    -- before and in shares of that.
+    local function peak(read, times)
+      collectgarbage()
+      collectgarbage()
+      local most, before = 0, collectgarbage "count"
+      for _ = 1, times do
+        assert(read(text))
+        most = math.max(most, collectgarbage "count" - before)
+      end
+      return most / (before + 2000)
+    end
+
+    -- The stand-alone interpreter of 5.4 starts with a generational one.
+    setup(function() if _VERSION == "Lua 5.4" then collectgarbage "incremental" end end)
+    teardown(function() if _VERSION == "Lua 5.4" then collectgarbage "generational" end end)
+
+    it("does not let a loop that only decodes grow", function()
+      -- The collector's pause lets its use double, and meanwhile more is made.
+      assert.is_true(peak(decode, 300) < 2.5)
+      local broken = text:sub(1, -2)
+      assert.is_true(peak(function() return not decode(broken) end, 300) < 2.5)
+    end)
+
+    it("leaves what was decoded to be collected when nothing is decoded any more", function()
+      collectgarbage()
+      collectgarbage()
+      local before = collectgarbage "count"
+      assert(decode(text))
+      local after, steps = collectgarbage "count", 0
+      assert.is_true(after > before + 100)
+      repeat
+        steps = steps + 1
+        for i = 1, 20 do before = before + #{ i } - 1 end -- garbage
+      until collectgarbage "count" < before + (after - before) / 2 or steps > 20000
+      assert.is_true(steps <= 20000, "not collected")
+    end)
+
+    it("respects one that is stopped, and leaves it running otherwise", function()
+      local function running()
+        local known, is = pcall(collectgarbage, "isrunning")
+        return not known or is
+      end
+      assert(decode(text))
+      assert.is_true(running())
+      assert.is_nil((decode(text:sub(1, -2))))
+      assert.is_true(running())
+      local seen = setmetatable({ {} }, { __mode = "v" })
+      collectgarbage()
+      seen[1] = {}
+      collectgarbage "stop"
+      local ok, message = pcall(function()
+        for _ = 1, 10 do
+          assert(decode(text))
+        end
+        assert.is_truthy(seen[1], "it ran")
+        assert.is_true(not pcall(collectgarbage, "isrunning") or not collectgarbage "isrunning")
+      end)
+      collectgarbage "restart"
+      collectgarbage()
+      assert(ok, message)
+      assert.is_nil(seen[1])
+    end)
+
+    it("works in a finalizer and under a generational one", function()
+      local value
+      local proxy = newproxy and newproxy(true) -- luacheck: ignore 113
+        or setmetatable({}, { __gc = function() end })
+      getmetatable(proxy).__gc = function() value = decode(text) end
+      proxy = nil -- luacheck: ignore 311
+      collectgarbage()
+      collectgarbage()
+      assert.are.equal(1001, #value)
+      if _VERSION == "Lua 5.4" then
+        collectgarbage "generational"
+        local share = peak(decode, 300)
+        collectgarbage "incremental"
+        assert.is_true(share < 5, share)
+      end
+    end)
   end)
 
   it("leaves nothing on the stack of its caller", function()

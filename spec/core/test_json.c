@@ -3,7 +3,7 @@
  * RFC 8259 in this file judges too.
  * Must not: need any file, or link more than json, error, alloc and buf.
  */
-#include "json.h"
+#include "json_step.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -460,6 +460,64 @@ static void test_events(void **state) {
   }
 }
 
+/* Strings of every length, with every sort of byte at every place. */
+static void test_places(void **state) {
+  static const struct text inside[] = {
+    T("\""), T("\\n"), T("\x1f"), T("\xc3\xa9"), T("\x80"), T("\\"), T("\x7f"),
+    T("\0"), T("\xf0\x9f\x98\x80"), T(" "), T("\xe4\xb8"), T("\\ud800"),
+  };
+  size_t len, at, i;
+  (void)state;
+  for (len = 0; len <= 50; len++)
+    for (at = 0; at <= len; at++)
+      for (i = 0; i < COUNT(inside); i++) {
+        char text[80];
+        size_t n = 1 + at;
+        memset(text, 'a', sizeof text);
+        text[0] = '"';
+        memcpy(text + n, inside[i].s, inside[i].len);
+        n += inside[i].len + (len - at);
+        text[n++] = '"';
+        if ((check_exactly(text, n, NULL) == 0) != naive_check(text, n))
+          fail_msg("opinions differ on %.*s", (int)n, text);
+      }
+}
+
+static void test_guess(void **state) {
+  static const char *const keys[] = {
+    "a", "b", "name", "namf", "name1", "12345678", "12345679", "x2345678",
+    "123456789012345", "1234567890123456", "12345678901234567",
+    "1234567890123456789012345678901", "1234567890123456789012345678902",
+  };
+  size_t i, k, tail;
+  (void)state;
+  for (i = 0; i < COUNT(keys); i++)
+    for (k = 0; k < COUNT(keys); k++)
+      for (tail = 0; tail <= 50; tail += 25) {
+        bool same = strcmp(keys[i], keys[k]) == 0;
+        struct gn_json_reader r;
+        char text[160];
+        snprintf(text, sizeof text, "{\"%s\":1,\"%s\" :2%*s}", keys[i], keys[k],
+                 (int)tail, "");
+        gn_json_reader_init(&r, text, strlen(text), 0);
+        assert_int_equal(gn_json_next(&r), GN_JSON_GET_OBJECT);
+        assert_int_equal(gn_json_next(&r), GN_JSON_GET_KEY);
+        assert_false(r.guessed);
+        r.guess = r.token;
+        r.guess_len = (unsigned)r.token_len;
+        assert_int_equal(gn_json_next(&r), GN_JSON_GET_NUMBER);
+        assert_int_equal(gn_json_next(&r), GN_JSON_GET_KEY);
+        if (!same || tail == 50)
+          assert_true(r.guessed == same || !GN_JSON_WORDS);
+        assert_int_equal(r.token_len, strlen(keys[k]));
+        assert_memory_equal(r.token, keys[k], r.token_len);
+        assert_int_equal(gn_json_next(&r), GN_JSON_GET_NUMBER);
+        assert_int_equal(r.integer, 2);
+        assert_int_equal(gn_json_next(&r), GN_JSON_GET_OBJECT_END);
+        assert_int_equal(gn_json_next(&r), GN_JSON_GET_END);
+      }
+}
+
 static struct gn_json_reader read_number(const char *text) {
   struct gn_json_reader r;
   gn_json_reader_init(&r, text, strlen(text), 0);
@@ -561,6 +619,7 @@ static void test_doubles(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
+    cmocka_unit_test(test_places), cmocka_unit_test(test_guess),
     cmocka_unit_test(test_accepted),  cmocka_unit_test(test_refused),
     cmocka_unit_test(test_messages),  cmocka_unit_test(test_prefixes),
     cmocka_unit_test(test_mutations), cmocka_unit_test(test_depth),

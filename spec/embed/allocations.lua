@@ -76,6 +76,20 @@ phase("json", function()
   return true
 end)
 
+phase("large json", function()
+  -- Long enough for the collector to wait meanwhile: it must run again whatever fails.
+  local row = '{"name":"n","value":"v\\n","list":[1,2.5,[]],"name":"twice"}'
+  local text = "[" .. (row .. ","):rep(120) .. row .. "]"
+  local ok, value, why = pcall(garner.json.decode, text)
+  local known, running = pcall(collectgarbage, "isrunning")
+  equal(true, not known or running, "the collector is running")
+  if not ok then error(value, 0) end
+  if not value then return nil, why end
+  equal("twice", value[121].name, "the last of equal keys")
+  equal(2.5, value[1].list[2], "a number")
+  return true
+end)
+
 phase("request", function()
   local client = api()
   local res, err = client:post("/_http/echo", { json = { name = "n" }, query = { a = { 1, 2 } },

@@ -1,27 +1,23 @@
 /* Owns: the pull reader: one pass over the text, one event a call, and the
  * grammar of RFC 8259 with nothing added (UTF-8 is checked, a byte order mark,
- * lone surrogates and trailing text are refused).
+ * lone surrogates and trailing text are refused). What is frequent is in
+ * json_step.h, what is rare is here.
  * Must not: allocate, recurse, or read a byte beyond the end it was given.
  */
-#include "json.h"
+#include "json_step.h"
 
-#include <string.h>
-
-enum state {
-  VALUE,         /* a value must come */
-  VALUE_OR_END,  /* after '[' */
-  KEY,           /* after ',' in an object */
-  KEY_OR_END,    /* after '{' */
-  AFTER,         /* after a value: ',', a closing bracket, or the end */
-  FAILED
-};
-
-/* What a byte is inside a string, and how long a sequence it leads. */
-enum { PLAIN, CONTROL, QUOTE, BACKSLASH, BAD, LEAD2, LEAD3, LEAD4 };
+#define PLAIN GN_JSON_PLAIN
+#define CONTROL GN_JSON_CONTROL
+#define QUOTE GN_JSON_QUOTE
+#define BACKSLASH GN_JSON_BACKSLASH
+#define BAD GN_JSON_BAD
+#define LEAD2 GN_JSON_LEAD2
+#define LEAD3 GN_JSON_LEAD3
+#define LEAD4 GN_JSON_LEAD4
 
 #define X4(c) c, c, c, c
 #define X16(c) X4(c), X4(c), X4(c), X4(c)
-static const unsigned char string_class[256] = {
+const unsigned char gn_json_class[256] = {
   X16(CONTROL), X16(CONTROL),
   PLAIN, PLAIN, QUOTE, PLAIN, X4(PLAIN), X4(PLAIN), X4(PLAIN),  /* 0x20 */
   X16(PLAIN), X16(PLAIN),
@@ -33,36 +29,28 @@ static const unsigned char string_class[256] = {
   X4(LEAD4), LEAD4, BAD, BAD, BAD, X4(BAD), X4(BAD)                 /* 0xf0 */
 };
 
-static enum gn_json_event fail(struct gn_json_reader *r, const char *p,
-                               const char *message) {
+enum gn_json_event gn_json_fail(struct gn_json_reader *r, const char *p,
+                                const char *message) {
   r->p = p;
   r->message = message;
-  r->state = FAILED;
+  r->state = GN_JSON_AT_FAILED;
   return GN_JSON_GET_FAILED;
 }
 
-static enum gn_json_event fail_early(struct gn_json_reader *r) {
-  return fail(r, r->end, "the text ends too early");
+enum gn_json_event gn_json_early(struct gn_json_reader *r) {
+  if (r->state == GN_JSON_AT_FAILED)
+    return GN_JSON_GET_FAILED;
+  if (r->depth == 0 && r->state == GN_JSON_AT_AFTER) {
+    r->p = r->end;
+    return GN_JSON_GET_END;
+  }
+  return gn_json_fail(r, r->end, r->depth == 0 && r->state == GN_JSON_AT_VALUE
+                                     ? "there is no value"
+                                     : "the text ends too early");
 }
 
-/* The first byte at or after p that a string cannot hold as it is, or which
- * starts a sequence of UTF-8; eight bytes at a time where that is cheap. */
-static const char *skip_plain(const char *p, const char *end) {
-#if defined(__GNUC__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-  const uint64_t ones = 0x0101010101010101u;
-  while (end - p >= 8) {
-    uint64_t x, hit;
-    memcpy(&x, p, 8);
-    hit = ((x - ones * 0x20) | ((x ^ ones * '"') - ones) |
-           ((x ^ ones * '\\') - ones) | x) & ones * 0x80;
-    if (hit)
-      return p + (__builtin_ctzll(hit) >> 3);
-    p += 8;
-  }
-#endif
-  while (p < end && string_class[(unsigned char)*p] == PLAIN)
-    p++;
-  return p;
+static enum gn_json_event fail_early(struct gn_json_reader *r) {
+  return gn_json_fail(r, r->end, "the text ends too early");
 }
 
 /* Length of the well-formed UTF-8 sequence of two or more bytes at p, or 0
@@ -71,7 +59,7 @@ static size_t sequence(const char *text, const char *end) {
   const unsigned char *p = (const unsigned char *)text;
   size_t left = (size_t)(end - text);
   unsigned c = p[0];
-  switch (string_class[c]) {
+  switch (gn_json_class[c]) {
   case LEAD2:
     return left >= 2 && (p[1] & 0xc0) == 0x80 ? 2 : 0;
   case LEAD3:
@@ -94,7 +82,7 @@ size_t gn_json_plain(const char *s, size_t len) {
   const char *p = s, *end = s + len;
   for (;;) {
     size_t n;
-    p = skip_plain(p, end);
+    p = gn_json_skip_plain(p, end);
     if (p == end || (n = sequence(p, end)) == 0)
       return (size_t)(p - s);
     p += n;
@@ -124,13 +112,13 @@ static const char *scan_escape(struct gn_json_reader *r, const char *p) {
   if (p[1] != 'u') {
     if (p[1] && strchr("\"\\/bfnrt", p[1]))
       return p + 2;
-    return fail(r, p + 1, "unknown escape"), NULL;
+    return gn_json_fail(r, p + 1, "unknown escape"), NULL;
   }
   if (r->end - p < 6)
     return fail_early(r), NULL;
   unit = hex4(p + 2);
   if (unit < 0)
-    return fail(r, p + 2, "\\u needs four hexadecimal digits"), NULL;
+    return gn_json_fail(r, p + 2, "\\u needs four hexadecimal digits"), NULL;
   if (unit < 0xd800 || unit > 0xdfff)
     return p + 6;
   if (unit < 0xdc00 && r->end - p >= 12 && p[6] == '\\' && p[7] == 'u') {
@@ -138,20 +126,15 @@ static const char *scan_escape(struct gn_json_reader *r, const char *p) {
     if (unit >= 0xdc00 && unit <= 0xdfff)
       return p + 12;
   }
-  return fail(r, p, "half of a surrogate pair"), NULL;
+  return gn_json_fail(r, p, "half of a surrogate pair"), NULL;
 }
 
-/* r->p is after the opening quote. */
-static bool scan_string(struct gn_json_reader *r) {
-  const char *p = r->p;
-  r->token = p;
-  r->escaped = false;
+bool gn_json_odd_string(struct gn_json_reader *r, const char *p) {
   for (;;) {
     size_t n;
-    p = skip_plain(p, r->end);
     if (p == r->end)
       return fail_early(r), false;
-    switch (string_class[(unsigned char)*p]) {
+    switch (gn_json_class[(unsigned char)*p]) {
     case QUOTE:
       r->token_len = (size_t)(p - r->token);
       r->p = p + 1;
@@ -163,20 +146,21 @@ static bool scan_string(struct gn_json_reader *r) {
         return false;
       break;
     case CONTROL:
-      return fail(r, p, "a control character in a string"), false;
+      return gn_json_fail(r, p, "a control character in a string"), false;
     default:
       /* Text beyond ASCII comes in runs. */
       do {
         n = sequence(p, r->end);
         if (n == 0)
-          return fail(r, p, "not UTF-8"), false;
+          return gn_json_fail(r, p, "not UTF-8"), false;
         p += n;
       } while (p < r->end && (unsigned char)*p >= 0x80);
     }
+    p = gn_json_skip_plain(p, r->end);
   }
 }
 
-#define IS_DIGIT(p, end) ((p) < (end) && (unsigned)(*(p) - '0') <= 9)
+#define IS_DIGIT GN_JSON_IS_DIGIT
 
 /* Takes digits into the mantissa as long as they fit (19 always do), returns
  * the byte after the last one. `power` is what a digit adds to the exponent. */
@@ -223,8 +207,7 @@ static void classify_integer(struct gn_json_reader *r) {
                            : (int64_t)r->mantissa;
 }
 
-/* r->p is at '-' or a digit. */
-static enum gn_json_event scan_number(struct gn_json_reader *r) {
+enum gn_json_event gn_json_odd_number(struct gn_json_reader *r) {
   const char *p = r->p, *end = r->end;
   bool real = false;
   r->token = p;
@@ -238,7 +221,7 @@ static enum gn_json_event scan_number(struct gn_json_reader *r) {
   if (*p == '0') {
     p++;
     if (IS_DIGIT(p, end))
-      return fail(r, p, "a number with a leading zero");
+      return gn_json_fail(r, p, "a number with a leading zero");
   } else {
     p = scan_digits(r, p, 0);
   }
@@ -265,10 +248,10 @@ static enum gn_json_event scan_number(struct gn_json_reader *r) {
     classify_integer(r);
   r->token_len = (size_t)(p - r->token);
   r->p = p;
-  r->state = AFTER;
+  r->state = GN_JSON_AT_AFTER;
   return GN_JSON_GET_NUMBER;
 bad:
-  return p == end ? fail_early(r) : fail(r, p, "a digit is missing");
+  return p == end ? fail_early(r) : gn_json_fail(r, p, "a digit is missing");
 }
 
 static enum gn_json_event scan_literal(struct gn_json_reader *r,
@@ -279,115 +262,31 @@ static enum gn_json_event scan_literal(struct gn_json_reader *r,
     if (r->p + i == r->end)
       return fail_early(r);
     if (r->p[i] != word[i])
-      return fail(r, r->p, "expected a value");
+      return gn_json_fail(r, r->p, "expected a value");
   }
   r->token = r->p;
   r->token_len = len;
   r->p += len;
-  r->state = AFTER;
+  r->state = GN_JSON_AT_AFTER;
   return event;
 }
 
-static enum gn_json_event open_container(struct gn_json_reader *r,
-                                         bool object) {
-  unsigned char bit = (unsigned char)(1u << (r->depth & 7));
-  if (r->depth == r->max_depth)
-    return fail(r, r->p, "nested too deep");
-  if (object)
-    r->objects[r->depth >> 3] |= bit;
-  else
-    r->objects[r->depth >> 3] &= (unsigned char)~bit;
-  r->depth++;
-  r->token = r->p++;
-  r->token_len = 1;
-  r->state = object ? KEY_OR_END : VALUE_OR_END;
-  return object ? GN_JSON_GET_OBJECT : GN_JSON_GET_ARRAY;
-}
-
-static bool in_object(const struct gn_json_reader *r) {
-  unsigned top = r->depth - 1;
-  return r->objects[top >> 3] >> (top & 7) & 1;
-}
-
-static enum gn_json_event close_container(struct gn_json_reader *r) {
-  bool object = in_object(r);
-  r->depth--;
-  r->p++;
-  r->state = AFTER;
-  return object ? GN_JSON_GET_OBJECT_END : GN_JSON_GET_ARRAY_END;
-}
-
-static bool skip_space(struct gn_json_reader *r) {
-  const char *p = r->p;
-  while (p < r->end && (unsigned char)*p <= ' ' &&
-         (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t'))
-    p++;
+enum gn_json_event gn_json_odd_value(struct gn_json_reader *r, const char *p) {
   r->p = p;
-  return p < r->end;
-}
-
-static enum gn_json_event value(struct gn_json_reader *r) {
-  switch (*r->p) {
-  case '"':
-    r->p++;
-    if (!scan_string(r))
-      return GN_JSON_GET_FAILED;
-    r->state = AFTER;
-    return GN_JSON_GET_STRING;
-  case '{':
-    return open_container(r, true);
-  case '[':
-    return open_container(r, false);
+  switch (*p) {
   case 't':
     return scan_literal(r, "true", GN_JSON_GET_TRUE);
   case 'f':
     return scan_literal(r, "false", GN_JSON_GET_FALSE);
   case 'n':
     return scan_literal(r, "null", GN_JSON_GET_NULL);
-  case '-': case '0': case '1': case '2': case '3': case '4':
-  case '5': case '6': case '7': case '8': case '9':
-    return scan_number(r);
   case '\xef':
-    if (r->p == r->text && r->end - r->p >= 3 &&
-        memcmp(r->p, "\xef\xbb\xbf", 3) == 0)
-      return fail(r, r->p, "a byte order mark");
-    return fail(r, r->p, "expected a value");
+    if (p == r->text && r->end - p >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0)
+      return gn_json_fail(r, p, "a byte order mark");
+    return gn_json_fail(r, p, "expected a value");
   default:
-    return fail(r, r->p, "expected a value");
+    return gn_json_fail(r, p, "expected a value");
   }
-}
-
-static enum gn_json_event key(struct gn_json_reader *r) {
-  if (*r->p != '"')
-    return fail(r, r->p, r->state == KEY_OR_END ? "expected a key or '}'"
-                                                : "expected a key");
-  r->p++;
-  if (!scan_string(r))
-    return GN_JSON_GET_FAILED;
-  if (!skip_space(r))
-    return fail_early(r);
-  if (*r->p != ':')
-    return fail(r, r->p, "expected ':'");
-  r->p++;
-  r->state = VALUE;
-  return GN_JSON_GET_KEY;
-}
-
-static enum gn_json_event after(struct gn_json_reader *r) {
-  bool object;
-  if (r->depth == 0)
-    return fail(r, r->p, "text after the value");
-  object = in_object(r);
-  if (*r->p == (object ? '}' : ']'))
-    return close_container(r);
-  if (*r->p != ',')
-    return fail(r, r->p, object ? "expected ',' or '}'"
-                                : "expected ',' or ']'");
-  r->p++;
-  r->state = object ? KEY : VALUE;
-  if (!skip_space(r))
-    return fail_early(r);
-  return object ? key(r) : value(r);
 }
 
 void gn_json_reader_init(struct gn_json_reader *r, const char *text, size_t len,
@@ -401,9 +300,11 @@ void gn_json_reader_init(struct gn_json_reader *r, const char *text, size_t len,
   r->mantissa = 0;
   r->exponent = 0;
   r->number = GN_JSON_INTEGER;
-  r->negative = r->escaped = false;
+  r->negative = r->escaped = r->in_object = r->guessed = false;
   r->exact = true;
-  r->state = VALUE;
+  r->guess = NULL;
+  r->guess_len = 0;
+  r->state = GN_JSON_AT_VALUE;
   r->depth = 0;
   r->max_depth = depth == 0 ? GN_JSON_DEPTH : depth;
   if (r->max_depth > GN_JSON_DEPTH_MAX)
@@ -412,31 +313,11 @@ void gn_json_reader_init(struct gn_json_reader *r, const char *text, size_t len,
 
 void gn_json_reader_resume(struct gn_json_reader *r, size_t offset) {
   r->p = r->text + offset;
-  r->state = AFTER;
+  r->state = GN_JSON_AT_AFTER;
 }
 
 enum gn_json_event gn_json_next(struct gn_json_reader *r) {
-  if (r->state == FAILED)
-    return GN_JSON_GET_FAILED;
-  if (!skip_space(r)) {
-    if (r->state == AFTER && r->depth == 0)
-      return GN_JSON_GET_END;
-    if (r->state == VALUE && r->depth == 0)
-      return fail(r, r->end, "there is no value");
-    return fail_early(r);
-  }
-  switch (r->state) {
-  case AFTER:
-    return after(r);
-  case VALUE_OR_END:
-    return *r->p == ']' ? close_container(r) : value(r);
-  case VALUE:
-    return value(r);
-  case KEY_OR_END:
-    return *r->p == '}' ? close_container(r) : key(r);
-  default:
-    return key(r);
-  }
+  return gn_json_step(r);
 }
 
 size_t gn_json_reader_offset(const struct gn_json_reader *r) {
@@ -454,7 +335,7 @@ int gn_json_check(const char *text, size_t len, unsigned depth,
   enum gn_json_event event;
   gn_json_reader_init(&r, text, len, depth);
   do
-    event = gn_json_next(&r);
+    event = gn_json_step(&r);
   while (event > GN_JSON_GET_END);
   return event == GN_JSON_GET_END ? 0 : gn_json_reader_error(&r, err);
 }

@@ -15,6 +15,7 @@
 
 #define GN_JSON_DEPTH 512       /* the default, also for a depth of 0 */
 #define GN_JSON_DEPTH_MAX 2048  /* a greater depth is cut to this */
+#define GN_JSON_GUESS_MAX 40    /* bytes that comparing a guess may read */
 
 /* What gn_json_next found. */
 enum gn_json_event {
@@ -52,9 +53,14 @@ struct gn_json_reader {
   bool negative;               /* the last number's sign */
   bool exact;                  /* mantissa and exponent are the whole number */
   bool escaped;                /* token has backslashes: gn_json_unescape */
+  bool in_object;              /* what is open now, if anything is */
+  bool guessed;                /* the last key was the guess */
   unsigned state;              /* what may come next */
   unsigned depth;              /* containers open now */
   unsigned max_depth;          /* no more than these */
+  unsigned guess_len;          /* bytes of it, below GN_JSON_GUESS_MAX - 8 */
+  const char *guess;           /* what the next key may be: an earlier one in
+                                  text, no escapes; the driver's; or NULL */
   unsigned char objects[GN_JSON_DEPTH_MAX / 8];  /* a bit each: an object? */
 };
 

@@ -109,6 +109,19 @@ static inline int gn_compat_yieldable(lua_State *L) {
 #define GN_LUA_STACK_SLOTS 200000
 #endif
 
+/* How a running collector can be held back for a while. DEBT: a step of
+ * negative size is credit. STOPS: stopping it and starting it again; it tells
+ * whether it was running. 5.1 does not, and 5.2 cannot do what was due. */
+#define GN_LUA_COLLECTOR_DEBT 1
+#define GN_LUA_COLLECTOR_STOPS 2
+#if LUA_VERSION_NUM == 503 || LUA_VERSION_NUM == 504
+#define GN_LUA_COLLECTOR GN_LUA_COLLECTOR_DEBT
+#elif defined(LUA_JITLIBNAME)
+#define GN_LUA_COLLECTOR GN_LUA_COLLECTOR_STOPS
+#else
+#define GN_LUA_COLLECTOR 0
+#endif
+
 /* True if this Lua keeps integers apart from floats. */
 #if LUA_VERSION_NUM >= 503
 #define GN_LUA_HAS_INTEGERS 1

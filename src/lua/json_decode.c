@@ -5,7 +5,8 @@
  */
 #include "json.h"
 
-#include "../core/json.h"
+#include "../core/json_step.h"
+#include "collector.h"
 #include "util.h"
 
 #include <stdio.h>
@@ -13,11 +14,13 @@
 
 #define ARRAY_METATABLE "garner.json.array"
 
+#define FIRST_SCRATCH 256 /* bytes of a string with escapes without userdata */
 #define FIRST_FRAMES 32   /* open containers that need no userdata */
 #define CHUNK 128         /* slots asked for at a time */
 #define EVENT_SLOTS 5     /* slots that one event may need */
-#define KEY_CACHE 64      /* keys remembered, a power of two */
-#define KEY_CACHE_MAX 32  /* longer keys are not */
+#define KEYS_MAX 64       /* keys remembered: a bit each of a uint64_t */
+#define KEY_MAX 31        /* longer ones are not */
+#define UNKNOWN KEYS_MAX  /* no key's number */
 
 /* The integers that a Lua number holds exactly. */
 #if GN_LUA_HAS_INTEGERS
@@ -30,13 +33,16 @@
 #endif
 
 struct frame {
-  int base;      /* slot of its table, or of nil while there is none */
-  int stored;    /* elements already in the table */
+  int base;       /* slot of its table, or of nil while there is none */
+  int stored;     /* elements already in the table */
+  uint64_t seen;  /* its keys so far, a bit each */
+  bool distinct;  /* no two of its keys can be the same */
 };
 
 struct known_key {
-  const char *text;  /* its raw text in the document; NULL: none yet */
-  size_t len;        /* bytes of it */
+  const char *text;     /* its raw text in the document */
+  unsigned char len;    /* bytes of it; 0: none yet */
+  unsigned char after;  /* the key that last came after it */
 };
 
 struct builder {
@@ -45,16 +51,18 @@ struct builder {
   int base;                           /* slots up to here are the caller's */
   int top;                            /* slots in use */
   int room;                           /* slots that may be used */
-  size_t scratch_size;                /* bytes of the userdata for escapes */
-  char *scratch;                      /* that userdata */
+  size_t scratch_size;                /* bytes there are at scratch */
+  char *scratch;                      /* for escapes: `little` or userdata */
   unsigned max_frames;                /* how many frames there is room for */
   struct frame *frames;               /* one per open container */
   struct frame first[FIRST_FRAMES];   /* where they are at first */
-  struct known_key keys[KEY_CACHE];   /* what the slots of keys hold */
+  unsigned last;                      /* the key before, or UNKNOWN */
+  struct known_key keys[KEYS_MAX + 1];/* what the slots of keys hold */
+  char little[FIRST_SCRATCH];         /* scratch at first */
 };
 
 /* Slots of the builder's own, above its base. */
-enum { SCRATCH = 1, FRAMES, KEYS, FIRST_VALUE = KEYS + KEY_CACHE };
+enum { SCRATCH = 1, FRAMES, KEYS, FIRST_VALUE = KEYS + KEYS_MAX };
 
 void gn_lua_json_push_array_metatable(lua_State *L) {
   luaL_getmetatable(L, ARRAY_METATABLE);
@@ -140,7 +148,7 @@ static void make_room(struct builder *b) {
 static void push_unescaped(struct builder *b) {
   size_t len = b->r.token_len;
   if (b->scratch_size < len) {
-    size_t size = b->scratch_size ? b->scratch_size : 128;
+    size_t size = b->scratch_size;
     while (size < len)
       size = size > len / 2 ? len : size * 2;
     b->scratch = lua_newuserdata(b->L, size);
@@ -151,37 +159,64 @@ static void push_unescaped(struct builder *b) {
   lua_pushlstring(b->L, b->scratch, len);
 }
 
-/* The keys of a document are few and come again and again: a slot that holds
- * the string is cheaper than hashing it. */
-static void push_key(struct builder *b) {
+/* A key that was not guessed. Returns its number, maybe a new one, or UNKNOWN:
+ * then it was pushed without being remembered. */
+static unsigned find_key(struct builder *b) {
   const char *text = b->r.token;
   size_t len = b->r.token_len;
   struct known_key *known;
-  unsigned slot;
-  if (b->r.escaped) {
-    push_unescaped(b);
-    return;
+  unsigned i;
+  if (b->r.escaped || len == 0 || len > KEY_MAX) {
+    if (b->r.escaped)
+      push_unescaped(b);
+    else
+      lua_pushlstring(b->L, text, len);
+    return UNKNOWN;
   }
-  if (len == 0 || len > KEY_CACHE_MAX) {
-    lua_pushlstring(b->L, text, len);
-    return;
+  i = ((unsigned)(unsigned char)text[0] | (unsigned char)text[len - 1] << 8 |
+       (unsigned char)text[len / 2] << 16 | (unsigned)len << 24) *
+          2654435769u >> 26;
+  known = &b->keys[i];
+  if (known->len && (known->len != len || memcmp(known->text, text, len))) {
+    i ^= 1;  /* a second place, so that two keys need not fight for one */
+    known = &b->keys[i];
   }
-  slot = ((unsigned)len * 31u + (unsigned char)text[0] * 7u +
-          (unsigned char)text[len - 1] * 13u +
-          (unsigned char)text[len / 2]) & (KEY_CACHE - 1);
-  known = &b->keys[slot];
   if (known->len == len && memcmp(known->text, text, len) == 0) {
-    lua_pushvalue(b->L, b->base + KEYS + (int)slot);
-    return;
+    lua_pushvalue(b->L, b->base + KEYS + (int)i);
+    return i;
   }
   lua_pushlstring(b->L, text, len);
   lua_pushvalue(b->L, -1);
-  lua_replace(b->L, b->base + KEYS + (int)slot);
+  lua_replace(b->L, b->base + KEYS + (int)i);
   known->text = text;
-  known->len = len;
+  known->len = (unsigned char)len;
+  known->after = UNKNOWN;
+  return i;
 }
 
-static void push_number(struct builder *b) {
+/* The keys of a document are few and come again and again, mostly in the same
+ * order: a slot that holds the string is cheaper than hashing it, and bytes
+ * that are as foreseen need no scanning. */
+static inline void push_key(struct builder *b) {
+  struct frame *f = &b->frames[b->r.depth - 1];
+  struct known_key *before = &b->keys[b->last];
+  unsigned i = before->after;
+  if (b->r.guessed)
+    lua_pushvalue(b->L, b->base + KEYS + (int)i);
+  else
+    before->after = (unsigned char)(i = find_key(b));
+  /* A slot may have had another key before: then this errs, but safely. */
+  if (i == UNKNOWN || f->seen >> i & 1)
+    f->distinct = false;
+  else
+    f->seen |= (uint64_t)1 << i;
+  b->last = i;
+  i = b->keys[i].after;
+  b->r.guess = b->keys[i].text;
+  b->r.guess_len = b->keys[i].len;
+}
+
+static inline void push_number(struct builder *b) {
   const struct gn_json_reader *r = &b->r;
   double value;
   if (r->number == GN_JSON_INTEGER && IS_EXACT(r->integer))
@@ -192,7 +227,7 @@ static void push_number(struct builder *b) {
     lua_pushlstring(b->L, r->token, r->token_len);
 }
 
-static void open_frame(struct builder *b) {
+static inline void open_frame(struct builder *b) {
   lua_State *L = b->L;
   unsigned i = b->r.depth - 1;
   if (i == b->max_frames) {
@@ -207,6 +242,8 @@ static void open_frame(struct builder *b) {
   lua_pushnil(L);
   b->frames[i].base = ++b->top;
   b->frames[i].stored = 0;
+  b->frames[i].seen = 0;
+  b->frames[i].distinct = true;
 }
 
 static void close_array(struct builder *b) {
@@ -232,6 +269,13 @@ static void close_object(struct builder *b) {
   if (lua_isnil(L, f->base)) {
     lua_createtable(L, 0, (b->top - f->base) / 2);
     lua_replace(L, f->base);
+    if (f->distinct) {
+      int n = (b->top - f->base) / 2;
+      while (n-- > 0)
+        lua_rawset(L, f->base);
+      b->top = f->base;
+      return;
+    }
   }
   store(b, f, f->base + 1, b->top, 1);
   b->top = f->base;
@@ -242,7 +286,7 @@ static void close_object(struct builder *b) {
 static enum gn_json_event build(struct builder *b) {
   lua_State *L = b->L;
   for (;;) {
-    enum gn_json_event event = gn_json_next(&b->r);
+    enum gn_json_event event = gn_json_step(&b->r);
     switch (event) {
     case GN_JSON_GET_FAILED:
     case GN_JSON_GET_END:
@@ -295,11 +339,13 @@ int gn_lua_json_push(lua_State *L, const char *text, size_t len,
   lua_settop(L, b.base + FIRST_VALUE - 1);
   b.top = b.base + FIRST_VALUE - 1;
   b.room = b.top + CHUNK;
-  b.scratch = NULL;
-  b.scratch_size = 0;
+  b.scratch = b.little;
+  b.scratch_size = sizeof b.little;
   b.frames = b.first;
   b.max_frames = FIRST_FRAMES;
   memset(b.keys, 0, sizeof b.keys);
+  b.last = UNKNOWN;
+  b.keys[UNKNOWN].after = UNKNOWN;
   if (build(&b) == GN_JSON_GET_END) {
     lua_replace(L, b.base + 1);
     lua_settop(L, b.base + 1);
@@ -316,15 +362,18 @@ int gn_lua_json_push(lua_State *L, const char *text, size_t len,
   }
 }
 
-static int json_decode(lua_State *L) {
+static int decode_text(lua_State *L) {
   size_t len;
-  const char *text;
+  const char *text = lua_tolstring(L, 1, &len);
+  return gn_lua_json_push(L, text, len, (unsigned)lua_tonumber(L, 2));
+}
+
+static int json_decode(lua_State *L) {
   lua_Number depth = luaL_optnumber(L, 2, 0);
   luaL_checktype(L, 1, LUA_TSTRING);
   luaL_argcheck(L, depth >= 0 && depth <= GN_JSON_DEPTH_MAX, 2,
                 "out of range");
-  text = lua_tolstring(L, 1, &len);
-  return gn_lua_json_push(L, text, len, (unsigned)depth);
+  return gn_lua_uncollected(L, decode_text, lua_rawlen(L, 1));
 }
 
 static int json_array(lua_State *L) {

@@ -3,6 +3,7 @@
  * Must not: hand out a pointer into it.
  */
 #include "../core/alloc.h"
+#include "collector.h"
 #include "json.h"
 #include "util.h"
 
@@ -231,10 +232,17 @@ static int result_size(lua_State *L) {
   return 1;
 }
 
-static int result_json(lua_State *L) {
+static int decode_body(lua_State *L) {
   size_t len;
   const char *body = gn_result_body(check(L), &len);
   return gn_lua_json_push(L, body, len, (unsigned)luaL_optinteger(L, 2, 0));
+}
+
+static int result_json(lua_State *L) {
+  size_t len;
+  gn_result_body(check(L), &len);
+  luaL_optinteger(L, 2, 0);
+  return gn_lua_uncollected(L, decode_body, len);
 }
 
 static int result_attempts(lua_State *L) {
