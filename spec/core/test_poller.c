@@ -21,6 +21,7 @@ struct jobs {
   unsigned transient;       /* first requests that fail */
   int transient_status;     /* with this; 0: a close */
   const char *headers;      /* of those */
+  bool ordered;             /* it answers in the order it is asked in */
 };
 
 static void element(const struct jobs *j, unsigned hits, unsigned n, char *out,
@@ -29,12 +30,14 @@ static void element(const struct jobs *j, unsigned hits, unsigned n, char *out,
            hits <= j->ready_after ? "\"status\":\"RUN\"" : j->status[n]);
 }
 
-/* Answers a batch in reverse order, with one element nobody asked for. */
+/* Answers a batch in reverse order, or in its own, with one element nobody
+ * asked for. */
 static void batch(const struct jobs *j, struct server_request *r,
                   unsigned hits) {
   char out[8192] = "{\"reports\":[{\"id\":\"zzz\",\"status\":\"OK\"}", one[256];
-  int n;
-  for (n = MOST - 1; n >= 0; n--) {
+  int i, n;
+  for (i = MOST - 1; i >= 0; i--) {
+    n = j->ordered ? MOST - 1 - i : i;
     snprintf(one, sizeof one, "{\"get\":\"r%d\"}", n);
     if (!strstr(r->body, one))
       continue;
@@ -200,6 +203,25 @@ static void test_batches(void **state) {
     assert_non_null(strstr(body, "\"},{\"get\":\"r"));
     assert_string_equal(body + strlen(body) - 4, "\"}]}");
   }
+}
+
+/* No request more than it takes to ask for what has not ended. */
+static void test_in_order(void **state) {
+  struct rig *g = *state;
+  struct gn_poller_rules *r = rules(MOST, true);
+  struct jobs j;
+  struct seen s;
+  int i;
+  fill(&j, OK);
+  j.ordered = true;
+  j.ready_after = 7;
+  r->batch = 10;
+  collect(g, poll_jobs(g, &j, r), &s);
+  rig_error_is(&s.end, GN_OK, NULL);
+  assert_int_equal(s.reports, MOST);
+  assert_int_equal(server_hits(g->server, "/poll"), 14);
+  for (i = 0; i < MOST; i++)
+    assert_string_equal(s.state[i], "done");
 }
 
 static void test_singles(void **state) {
@@ -535,8 +557,8 @@ static void test_no_tight_loop(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-    BOTH(test_batches), BOTH(test_singles), BOTH(test_urls),
-    BOTH(test_rounds),
+    BOTH(test_batches), BOTH(test_in_order), BOTH(test_singles),
+    BOTH(test_urls), BOTH(test_rounds),
     BOTH(test_deadline), BOTH(test_deadline_on_wire),
     BOTH(test_failures_that_pass), BOTH(test_failures_that_stay),
     BOTH(test_retry_after), BOTH(test_not_found),

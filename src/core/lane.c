@@ -24,6 +24,7 @@ struct gn_lane {
   char *origin;                 /* "https://host:port" as URLs have it */
   size_t len;                   /* its bytes */
   enum kind kind;               /* what is known of its connections */
+  bool told;                    /* by an answer, not by a failure */
   size_t users;                 /* exchanges that wait or are with libcurl */
   size_t sharing;               /* of them whose connection is there */
   size_t full;                  /* so many, when the last dial was needed */
@@ -102,13 +103,24 @@ static void set_dialing(struct gn_exchange *x, struct gn_lane *lane,
   lane->dialing = dialing;
 }
 
+static void stop_waiting(struct gn_exchange *x) {
+  struct gn_lane_place *p = &x->lane;
+  struct gn_lane *lane = p->lane;
+  if (p->prev)
+    p->prev->lane.next = p->next;
+  else
+    lane->first = p->next;
+  if (p->next)
+    p->next->lane.prev = p->prev;
+  else
+    lane->last = p->prev;
+  p->next = p->prev = NULL;
+  p->waiting = false;
+}
+
 static void take_first(struct gn_lane *lane) {
   struct gn_exchange *x = lane->first;
-  lane->first = x->lane.next;
-  if (!lane->first)
-    lane->last = NULL;
-  x->lane.next = NULL;
-  x->lane.waiting = false;
+  stop_waiting(x);
   gn_timer_set(gn_engine_timers(x->engine), &x->timer, gn_now_ms());
 }
 
@@ -116,23 +128,6 @@ static void take_first(struct gn_lane *lane) {
 static void let_all_try(struct gn_lane *lane) {
   while (lane->first)
     take_first(lane);
-}
-
-static void stop_waiting(struct gn_exchange *x) {
-  struct gn_lane *lane = x->lane.lane;
-  struct gn_exchange *before = NULL, *at = lane->first;
-  while (at != x) {
-    before = at;
-    at = at->lane.next;
-  }
-  if (before)
-    before->lane.next = x->lane.next;
-  else
-    lane->first = x->lane.next;
-  if (lane->last == x)
-    lane->last = before;
-  x->lane.next = NULL;
-  x->lane.waiting = false;
 }
 
 bool gn_lane_enter(struct gn_exchange *x, const char *url) {
@@ -154,8 +149,9 @@ bool gn_lane_enter(struct gn_exchange *x, const char *url) {
   if (!p->lane->dialing || p->lane->kind == ALONE ||
       p->lane->sharing < p->lane->full)
     return true;
-  if (p->lane->last)
-    p->lane->last->lane.next = x;
+  p->prev = p->lane->last;
+  if (p->prev)
+    p->prev->lane.next = x;
   else
     p->lane->first = x;
   p->lane->last = x;
@@ -196,8 +192,10 @@ void gn_lane_sent(struct gn_exchange *x) {
 static void learn(struct gn_lane *lane, const struct gn_exchange *x) {
   long version = 0;
   curl_easy_getinfo(x->attempt->setup.easy, CURLINFO_HTTP_VERSION, &version);
-  if (version > 0)
-    lane->kind = version >= CURL_HTTP_VERSION_2_0 ? SHARED : ALONE;
+  if (version == 0)
+    return;
+  lane->kind = version >= CURL_HTTP_VERSION_2_0 ? SHARED : ALONE;
+  lane->told = true;
 }
 
 void gn_lane_leave(struct gn_exchange *x) {
@@ -212,8 +210,10 @@ void gn_lane_leave(struct gn_exchange *x) {
   if (lane->dialing == x) {
     set_dialing(x, lane, NULL);
     /* Not one after the other into the same silence. */
-    if (!x->attempt->connected && !x->called_off)
+    if (!x->attempt->connected && !x->called_off) {
       lane->kind = ALONE;
+      lane->told = false;
+    }
     let_all_try(lane);
   } else if (lane->kind == ALONE) {
     let_all_try(lane);
@@ -222,7 +222,8 @@ void gn_lane_leave(struct gn_exchange *x) {
     lane->sharing--;
   if (lane->first && lane->sharing < lane->full)
     take_first(lane);
-  lane->users--;
+  if (--lane->users == 0 && !lane->told)
+    lane->kind = UNKNOWN;
   memset(p, 0, sizeof *p);
 }
 

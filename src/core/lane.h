@@ -29,6 +29,7 @@ struct gn_lanes {
 struct gn_lane_place {
   struct gn_lane *lane;     /* NULL: none */
   struct gn_exchange *next; /* who waits behind it */
+  struct gn_exchange *prev; /* who waits before it */
   bool waiting;             /* it waits */
   bool shares;              /* its connection is there */
 };

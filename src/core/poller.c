@@ -23,6 +23,7 @@ struct query {
   struct poller *poller;         /* whose it is */
   struct gn_exchange *exchange;  /* the request, or NULL */
   struct gn_poll_batch asked;    /* what it asks for */
+  size_t next;                   /* whose element is expected next */
 };
 
 struct poller {
@@ -200,20 +201,25 @@ static int judge(struct poller *p, struct gn_poll_item *item,
                     element->len) : 0;
 }
 
-static struct gn_poll_item *find(struct poller *p, const struct query *q,
+/* Most servers answer in the order in which they are asked. */
+static struct gn_poll_item *find(struct poller *p, struct query *q,
                                  const struct gn_json_slice *id) {
-  size_t i;
-  for (i = 0; i < q->asked.count; i++) {
-    struct gn_poll_item *item = &p->rules->items[q->asked.items[i]];
-    if (!item->finished && gn_json_equals(id, item->id))
+  size_t i, at = q->next;
+  for (i = 0; i < q->asked.count; i++, at++) {
+    struct gn_poll_item *item;
+    at = at < q->asked.count ? at : 0;
+    item = &p->rules->items[q->asked.items[at]];
+    if (!item->finished && gn_json_equals(id, item->id)) {
+      q->next = at + 1;
       return item;
+    }
   }
   return NULL;
 }
 
 /* The item that an element is about, by its id. Where only one was asked for,
  * an answer may do without; one about another is none. */
-static int item_of(struct poller *p, const struct query *q,
+static int item_of(struct poller *p, struct query *q,
                    const struct gn_json_slice *id, struct gn_poll_item **item,
                    struct gn_error *err) {
   *item = find(p, q, id);
@@ -227,7 +233,7 @@ static int item_of(struct poller *p, const struct query *q,
   return 0;
 }
 
-static int read_element(struct poller *p, const struct query *q,
+static int read_element(struct poller *p, struct query *q,
                         const struct gn_json_slice *element,
                         struct gn_error *err) {
   const char *paths[3];
@@ -246,7 +252,7 @@ static int read_element(struct poller *p, const struct query *q,
   return 0;
 }
 
-static int read_answer(struct poller *p, const struct query *q,
+static int read_answer(struct poller *p, struct query *q,
                        const struct gn_result *result, struct gn_error *err) {
   bool single = gn_poller_rules_single(p->rules);
   const char *path = single ? "" : p->rules->list;
@@ -402,6 +408,7 @@ static void fill_round(struct poller *p) {
       continue;
     if (!gn_poll_round_next(&p->round, &q->asked))
       break;
+    q->next = 0;
     if (ask(p, q, &err) != 0) {
       fail(p, NULL, &err);
       return;
