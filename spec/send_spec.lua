@@ -90,6 +90,145 @@ describe("a verb without options", function()
   end)
 end)
 
+describe("a request that a coroutine waits for", function()
+  local api
+
+  before_each(function()
+    garner.close()
+    garner.engine { thread = true }
+    api = clients.client({ token = "t0" }, sim:scope())
+    assert(api:get "/_http/echo") -- the engine runs
+  end)
+  after_each(function()
+    clients.close_all()
+    garner.use "block"
+    garner.engine {}
+  end)
+
+  -- Where nobody steps the engine.
+  local threaded = it
+  if os.getenv "GARNER_ENGINE" == "inline" then
+    threaded = function(name) pending(name .. ": needs an engine with a thread") end
+  end
+
+  -- A host of one's own that only says when somebody waits.
+  local function host(on_wait)
+    garner.use {
+      wait = function(mailbox)
+        coroutine.yield "wait"
+        if on_wait then on_wait(mailbox) end
+      end,
+      sleep = function() coroutine.yield "sleep" end,
+      now = core.now, yieldable = function() return true end,
+    }
+  end
+
+  local function pause()
+    local until_then = core.now() + 0.005
+    while core.now() < until_then do core.now() end
+  end
+
+  local function until_in_flight(count)
+    local deadline = core.now() + 10
+    repeat
+      collectgarbage()
+      pause()
+    until garner.stats().in_flight == count or core.now() > deadline
+    assert.equal(count, garner.stats().in_flight)
+  end
+
+  local function finish(co)
+    local deadline = core.now() + 20
+    local ok, res, err
+    repeat
+      pause()
+      ok, res, err = coroutine.resume(co)
+    until coroutine.status(co) == "dead" or core.now() > deadline
+    assert.is_true(ok, tostring(res))
+    assert.equal("dead", coroutine.status(co))
+    return res, err
+  end
+
+  it("ends in a plain script, too", function()
+    for _, path in ipairs { "/_http/echo", "/_http/delay/150", "/_http/echo" } do
+      local res = coroutine.wrap(function() return api:get(path) end)()
+      assert.equal(200, res.status)
+    end
+  end)
+
+  threaded("ends in a host with a loop, as do those beside it", function()
+    host()
+    local cos = {}
+    for i = 1, 8 do
+      cos[i] = coroutine.create(function() return api:get("/_http/echo?n=" .. i) end)
+      assert.equal("wait", select(2, coroutine.resume(cos[i])))
+    end
+    for i = 8, 1, -1 do
+      assert.equal("n=" .. i, assert(finish(cos[i])):json().query)
+    end
+    local co = coroutine.create(function() return api:get "/_http/status/404" end)
+    local res, err = finish(co)
+    assert.is_nil(res)
+    assert.equal("not_found", err.kind)
+  end)
+
+  threaded("is cancelled where its client is closed", function()
+    host()
+    local co = coroutine.create(function() return api:get "/_http/delay/5000" end)
+    assert(coroutine.resume(co))
+    assert(coroutine.resume(co))
+    api:close()
+    local res, err = finish(co)
+    assert.is_nil(res)
+    assert.equal("cancelled", err.kind)
+    assert.equal("closed", err.code)
+    assert.equal("GET", err.method)
+  end)
+
+  threaded("is cancelled where the engine is closed", function()
+    host()
+    local co = coroutine.create(function() return api:get "/_http/delay/5000" end)
+    assert(coroutine.resume(co))
+    garner.close()
+    local res, err = finish(co)
+    assert.is_nil(res)
+    assert.equal("cancelled", err.kind)
+  end)
+
+  threaded("is cancelled where nobody waits any more", function()
+    host()
+    local co = coroutine.create(function() return api:get "/_http/delay/5000" end)
+    assert(coroutine.resume(co))
+    until_in_flight(1)
+    co = nil -- luacheck: ignore 311
+    until_in_flight(0)
+  end)
+
+  threaded("is cancelled where its driver raises", function()
+    host(function() error("the host's own", 0) end)
+    local co = coroutine.create(function() return api:get "/_http/delay/5000" end)
+    assert(coroutine.resume(co))
+    local ok, why = coroutine.resume(co)
+    assert.is_false(ok)
+    assert.equal("the host's own", why)
+    co = nil -- luacheck: ignore 311
+    until_in_flight(0)
+  end)
+
+  threaded("tells what came before its end", function()
+    local lines = {}
+    local function log(_, event) lines[#lines + 1] = event end
+    local told = clients.client({ log = log, retry = { attempts = 2, backoff = 0.01 } },
+      sim:scope())
+    host()
+    local co = coroutine.create(function() return told:get "/_http/status/503" end)
+    local res, err = finish(co)
+    assert.is_nil(res)
+    assert.equal("server", err.kind)
+    assert.equal("retry", lines[1])
+  end)
+end)
+
 describe("a response's headers", function()
   after_each(clients.close_all)
 
@@ -172,5 +311,47 @@ describe("the binding's request", function()
     assert.equal(0, told)
     engine:close()
     assert.is_false((pcall(engine.exchange, engine, mailbox, client, request, 0.1)))
+  end)
+end)
+
+describe("a mailbox's finish", function()
+  local engine, mailbox, client
+
+  before_each(function()
+    engine = core.engine_new {}
+    mailbox = engine:mailbox_new()
+    client = core.client_new { base_url = sim.url, log = 1, attempts = 2, backoff = 0.01 }
+  end)
+  after_each(function() engine:close() end)
+
+  local function work()
+    local deadline = core.now() + 10
+    while mailbox:pending() == 0 and core.now() < deadline do
+      engine:wait(engine:sequence(), 0.05)
+    end
+  end
+
+  it("gives the end of one request, once", function()
+    local id = engine:submit(mailbox, client, { url = sim.url .. "/_http/echo" })
+    assert.same({ false }, { select(2, mailbox:finish(id)) })
+    work()
+    assert.same({ true }, { select(2, mailbox:finish(id + 1)) })
+    local result, status = mailbox:finish(id)
+    assert.equal(200, status)
+    assert.equal(200, result:status())
+    assert.same({ false }, { select(2, mailbox:finish(id)) })
+  end)
+
+  it("says where the end is an error, or something else comes first", function()
+    local id = engine:submit(mailbox, client, { url = sim.url .. "/_http/status/503" })
+    work()
+    local result, other = mailbox:finish(id)
+    assert.is_nil(result)
+    assert.is_true(other)
+    assert.equal("log", select(2, mailbox:take()))
+    work()
+    result, other = mailbox:finish(id)
+    assert.is_false(other)
+    assert.equal("server", result:error().kind)
   end)
 end)

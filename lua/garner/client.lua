@@ -267,6 +267,7 @@ function M.new(opts, vendor)
     plain = new_plain(), plain_count = 0, scope = vendor.scope, codec = opts.json, log = write,
     shown = shown, guard = false, core_origin = made:origin(),
     plainly = shown < 4 and not session:wants_scope(), -- nothing to do after a good answer
+    waiting = not session:wants_scope() and operations or nil,
     scoped = session:wants_scope(), settle = session:wants_scope() and settle or nil,
   }
   hidden[self] = state

@@ -10,6 +10,9 @@ local stats = require "garner.stats"
 
 local M = {}
 
+--- What the value false of a "done" event means, as a plain record.
+M.cancelled = { kind = "cancelled", code = "closed", message = "cancelled: it was closed" }
+
 local engine -- closed also in a process that was forked from the one that made it
 -- Waiters whose only operation has ended: the next take them, the one at hand first.
 local at_hand, spares, spare_count = nil, {}, 0
@@ -59,6 +62,8 @@ function M.get()
   if alive() then
     return engine
   end
+  blocking = block()
+  driver.host() -- is known from now on
   local made, raw = core.engine_new { thread = threaded(), counters = stats.counters() }
   if not made then
     return nil, errors.from_raw(raw, { operation = "start the engine" })
@@ -127,10 +132,23 @@ local sleeping = setmetatable({}, { __mode = "kv" })
 
 -- Waiters --------------------------------------------------------------------
 
--- A waiter is a mailbox and the operations whose events come to it. Operations are
--- held weakly: one that nobody holds any more is cancelled by its finalizer.
+-- A waiter is a mailbox and the operations whose events come to it, or the one exchange of the
+-- coroutine that waits. Operations are held weakly: one that nobody holds any more is cancelled
+-- by its finalizer.
+local Waiter = {}
+Waiter.__index = Waiter
+
+--- Ends the exchange that is being waited for; nothing more comes of it.
+function Waiter:cancel()
+  self.cancelled = true
+  if not self.engine:is_closed() then
+    self.engine:cancel(self.id)
+  end
+end
+
 local function new_waiter(e)
-  return { engine = e, mailbox = e:mailbox_new(), operations = setmetatable({}, { __mode = "v" }) }
+  return setmetatable({ engine = e, mailbox = e:mailbox_new(), id = 0, cancelled = false,
+    operations = setmetatable({}, { __mode = "v" }) }, Waiter)
 end
 
 local SPARES_MAX = 64
@@ -391,40 +409,77 @@ local function new_operation(e, waiter, id, handlers, task)
   return op
 end
 
+-- Waits until an exchange has ended; something else that Lua has to deal with makes it an
+-- operation.
+local function wait_for_end(waiter, id, handlers, operations)
+  local e, mailbox, host = waiter.engine, waiter.mailbox, driver.known
+  local wait = host.wait_checked or host.wait
+  local result, status
+  waiter.id = id
+  operations[waiter] = true
+  repeat
+    wait(mailbox, nil)
+    result, status = mailbox:finish(id)
+  until result or status or waiter.cancelled or e:is_closed()
+  operations[waiter] = nil
+  if waiter.cancelled or not (result or status) then
+    return nil, nil, nil, M.cancelled
+  elseif result then
+    spare(waiter)
+    return result, status
+  end
+  return nil, nil, new_operation(e, waiter, id, handlers)
+end
+
+local function exchange_by_driver(waiter, client, request, handlers, operations)
+  if driver.task() or not operations then
+    spare(waiter)
+    return nil
+  end
+  driver.check()
+  local id, raw = waiter.engine:submit(waiter.mailbox, client, request)
+  if id then
+    return wait_for_end(waiter, id, handlers, operations)
+  end
+  spare(waiter)
+  return nil, nil, nil, not waiter.engine:is_closed() and raw or nil
+end
+
 local FIRST_SLICE = 0.1 -- seconds, so that Ctrl-C works
 
---- Sends one request where nothing but this thread can wait: outside coroutines, in a
---- host that blocks. The core itself waits the first slice, in which most requests end;
---- only one that takes longer becomes an operation. Gives nothing at all where `start`
---- must be used.
+--- Sends one request and waits for its end, as far as that needs no operation. Outside
+--- coroutines, in a host that blocks, the core itself waits the first slice, in which most
+--- requests end. Gives nothing at all where `start` must be used.
 ---@param client userdata the core's client
 ---@param request userdata what its request_new gave
 ---@param handlers table|nil as for `start`
+---@param operations table|nil where a waiting coroutine's entry is, with a method `cancel`; nil:
+--- something has to be done before the end is taken
 ---@return userdata|nil result
 ---@return integer|false|nil status false where the result is an error
 ---@return table|nil operation for what has not ended yet
----@return garner.Error|nil
-function M.exchange(client, request, handlers)
+---@return table|nil raw a plain record of what went wrong
+function M.exchange(client, request, handlers, operations)
   local e, waiter = engine, at_hand
-  if not e or driver.known ~= blocking and driver.host() ~= block() then
-    return nil
-  elseif waiter and waiter.engine == e then
+  if waiter and waiter.engine == e then
     at_hand = nil
-  elseif e:is_closed() then
+  elseif not alive() then
     return nil
   else
     waiter = own_waiter(e)
   end
-  local result, status, err = e:exchange(waiter.mailbox, client, request, FIRST_SLICE)
-  if result then
-    at_hand = waiter
-    return result, status
-  elseif status then
-    return nil, nil, new_operation(e, waiter, status, handlers)
-  elseif err then
-    return nil, nil, nil, errors.from_raw(err)
+  if driver.known == blocking then
+    local result, status, raw = e:exchange(waiter.mailbox, client, request, FIRST_SLICE)
+    if result then
+      at_hand = waiter
+      return result, status
+    elseif status then
+      return nil, nil, new_operation(e, waiter, status, handlers)
+    elseif raw then
+      return nil, nil, nil, raw
+    end
   end
-  spare(waiter)
+  return exchange_by_driver(waiter, client, request, handlers, operations)
 end
 
 --- Starts an exchange, a walk or a poll.
@@ -460,8 +515,5 @@ function M.start(verb, client, request, rules, handlers)
   end
   return op
 end
-
---- What the value false of a "done" event means, as a plain record.
-M.cancelled = { kind = "cancelled", code = "closed", message = "cancelled: it was closed" }
 
 return M

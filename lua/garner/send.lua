@@ -81,10 +81,12 @@ function M.prepare(state, core_request, context)
   return context
 end
 
--- Waits for what did not end at once.
-local function follow(state, context, op, err)
-  local result
-  if not op and not err then
+-- Waits for what did not end so easily.
+local function follow(state, context, op, raw)
+  local result, err
+  if raw then
+    return nil, errors.from_raw(raw, context)
+  elseif not op then
     op, err = engine.start("submit", state.core, context.request, nil, state.on_event)
   end
   if op then
@@ -94,9 +96,10 @@ local function follow(state, context, op, err)
 end
 
 -- The rest of `once`, from what `engine.exchange` gave.
-local function finish(state, context, result, status, op, err)
+local function finish(state, context, result, status, op, raw)
   if not result then
-    result, err = follow(state, context, op, err)
+    local err
+    result, err = follow(state, context, op, raw)
     if not result then
       return nil, err
     end
@@ -119,7 +122,8 @@ end
 ---@return userdata|nil result
 ---@return integer|garner.Error status
 function M.once(state, context)
-  return finish(state, context, exchange(state.core, context.request, state.on_event))
+  return finish(state, context, exchange(state.core, context.request, state.on_event,
+    state.waiting))
 end
 
 local once = M.once
@@ -178,7 +182,8 @@ function M.send(state, context)
   if not generation then
     return M.with_token(state, once, state, context)
   end
-  local result, status, op, err = exchange(state.core, context.request, state.on_event)
+  local result, status, op, err = exchange(state.core, context.request, state.on_event,
+    state.waiting)
   if status and status < 400 and state.plainly then
     return result, status
   end

@@ -58,13 +58,30 @@ function M.check()
 end
 
 local path, address, greeting -- of the engine that was waited for last
+local lines = setmetatable({}, { __mode = "k" }) -- its mailboxes -> what asks for their mail
 
-local function connect(mailbox)
+local function line_of(mailbox)
   local where, key = mailbox:doorbell()
   if not where then
     return nil, key
   elseif where ~= path then
     path, address, greeting = where, "unix:" .. where, key .. "\n"
+    lines = setmetatable({}, { __mode = "k" })
+  end
+  local line = mailbox:id() .. "\n"
+  lines[mailbox] = line
+  return line
+end
+
+-- A connection to a mailbox's engine, and the line that asks there.
+local function connect(mailbox)
+  local line = lines[mailbox]
+  if not line then
+    local no_engine
+    line, no_engine = line_of(mailbox)
+    if not line then
+      return nil, no_engine
+    end
   end
   local sock = socket()
   sock:settimeouts(SEND_MS, SEND_MS, NEVER_MS)
@@ -72,7 +89,7 @@ local function connect(mailbox)
   if not ok then
     return nil, why
   end
-  return sock
+  return sock, line
 end
 
 -- Sends a line, gets the answer. On any doubt the connection is closed: then the engine cancels
@@ -124,6 +141,22 @@ local function cancel(sock, line)
   ngx.sleep(0.01)
 end
 
+local function wait(mailbox, deadline)
+  local sock, line = connect(mailbox)
+  if not sock then
+    return stumble(mailbox, line)
+  elseif is_over and get_phase() == "timer" then
+    return cancel(sock, line)
+  elseif deadline then
+    line = ("%d %d\n"):format(mailbox:id(), math.ceil(math.max(0, deadline - core.now()) * 1000))
+  end
+  if ask(sock, line) then
+    failures = 0
+  else
+    stumble(mailbox, "the connection was closed")
+  end
+end
+
 --- Waits until the mailbox has something, or for the deadline; may return early.
 ---@param mailbox userdata
 ---@param deadline number|nil on `now`'s clock
@@ -131,22 +164,15 @@ function M.wait(mailbox, deadline)
   if mailbox:pending() > 0 or mailbox:is_closed() then
     return
   end
-  local phase = M.check()
-  local sock, why = connect(mailbox)
-  if not sock then
-    return stumble(mailbox, why)
-  end
-  local line = mailbox:id()
-  if is_over and phase == "timer" then
-    return cancel(sock, line .. "\n")
-  elseif deadline then
-    line = line .. " " .. math.ceil(math.max(0, deadline - core.now()) * 1000)
-  end
-  if ask(sock, line .. "\n") then
-    failures = 0
-  else
-    stumble(mailbox, "the connection was closed")
-  end
+  M.check()
+  return wait(mailbox, deadline)
+end
+
+--- The same for one that has just called `check`.
+---@param mailbox userdata
+---@param deadline number|nil
+function M.wait_checked(mailbox, deadline)
+  return wait(mailbox, deadline)
 end
 
 --- Sleeps; nginx goes on. In a timer whose worker shuts down it raises an error of kind
