@@ -186,6 +186,14 @@ describe("pages ahead", function()
     end
   end)
 
+  it("are on their way while the caller computes, whoever drives the engine", function()
+    local path = serve { pages = 9, size = 3, delay = 0, fail_at = 0, how = "", times = 0 }
+    local walk = api:pages(path, { next = { from = "next", query = "p" } })
+    assert(walk:next())
+    s:wait_for(2, path) -- nobody steps meanwhile
+    walk:close()
+  end)
+
   it("are fetched side by side in tasks, and go where their walk goes", function()
     local walks = {}
     local results = garner.all({ function()

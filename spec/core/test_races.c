@@ -56,6 +56,7 @@ static uint64_t begin(struct worker *w, struct gn_mailbox *m, bool stalls) {
   rules->source = gn_strdup("next");
   rules->target = gn_strdup("t");
   rules->max_pages = 5;
+  rules->ahead = w->submitted % 4;
   return gn_engine_walk(g->engine, m, g->policy, r, rules, &err);
 }
 
@@ -75,6 +76,7 @@ static void *work(void *arg) {
     if (i % 3 == 0)
       gn_engine_wait(e, gn_engine_sequence(e), 2);
     gn_engine_cancel(e, slow);
+    gn_mailbox_drop_pages(m, quick);
     if (i % 5 == 0)
       gn_engine_cancel(e, quick);
     gn_mailbox_close(other);

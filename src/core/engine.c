@@ -211,6 +211,12 @@ static void reap(struct gn_engine *e) {
   }
 }
 
+static void run_wire(struct gn_engine *e) {
+  gn_sockets_run(&e->sockets);
+  gn_lanes_run(e);
+  reap(e);
+}
+
 static void run_once(struct gn_engine *e) {
   gn_engine_work_begin(e);
   while (take_incoming(e) || take_attention(e)) {
@@ -218,9 +224,12 @@ static void run_once(struct gn_engine *e) {
   take_files(e);
   gn_relay_run(e);
   gn_timer_run(&e->timers, gn_now_ms());
-  gn_sockets_run(&e->sockets);
-  gn_lanes_run(e);
-  reap(e);
+  run_wire(e);
+  /* What that led to, such as the next page's request, leaves at once: who
+   * steps may not come again soon. */
+  if (gn_timer_next(&e->timers) != GN_NEVER &&
+      gn_timer_run(&e->timers, gn_now_ms()) > 0)
+    run_wire(e);
   gn_engine_work_end(e);
 }
 
