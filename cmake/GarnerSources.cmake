@@ -25,6 +25,7 @@ set(GARNER_CORE_SOURCES
   src/core/json.c
   src/core/json_pick.c
   src/core/json_split.c
+  src/core/json_skip.c
   src/core/jwt.c
   src/core/lane.c
   src/core/limiter.c

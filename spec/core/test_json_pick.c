@@ -251,8 +251,79 @@ static void test_memory(void **state) {
 }
 #endif
 
+/* A document of which one path is asked for is checked as if all of it were
+ * read, though most of it is skipped. */
+static void assert_as_read(const char *text, size_t len) {
+  static const char *const path = "k.zz";
+  struct gn_json_reader r;
+  struct gn_json_slice out;
+  struct gn_error read = {0}, picked = {0}, checked = {0};
+  enum gn_json_event event;
+  int rc, status;
+  gn_json_reader_init(&r, text, len, 0);
+  do
+    event = gn_json_next(&r);
+  while (event != GN_JSON_GET_FAILED && event != GN_JSON_GET_END);
+  rc = event == GN_JSON_GET_END ? 0 : gn_json_reader_error(&r, &read);
+  status = gn_json_pick(text, len, &path, 1, &out, &picked);
+  if (status != rc || strcmp(read.message, picked.message) != 0)
+    fail_msg("%.*s: '%s' instead of '%s'", (int)len, text, picked.message,
+             read.message);
+  status = gn_json_check(text, len, 0, &checked);
+  if (status != rc || strcmp(read.message, checked.message) != 0)
+    fail_msg("%.*s: '%s' instead of '%s'", (int)len, text, checked.message,
+             read.message);
+}
+
+static void test_skipped_is_checked(void **state) {
+  static const char document[] =
+      "{\"a\":[{\"id\":\"event-00000001\",\"n\":-12.50,\"e\":1e+3,\"x\":0,"
+      "\"l\":[1,[],{},\"a longer text than sixteen bytes\",[[null]]],"
+      "\"t\":true,\"f\":false,\"u\":\"caf\xc3\xa9 \\u2013\",\"\":{}} , "
+      "{ \"b\" : [ 10 , { } ] ,\n\"c\":{\"d\":{\"e\":null}}},[]],"
+      "\"k\":{\"zy\":[3,{\"q\":0.5}],\"zz\":\"1\"},\"last\":9}";
+  static const char bytes[] = "\"\\{}[],:0-.e19tfn x\x80\xc3\x1f\n";
+  char text[sizeof document + 1];
+  size_t at, i, len = sizeof document - 1;
+  (void)state;
+  assert_int_equal(gn_json_check(document, len, 0, NULL), 0);
+  for (at = 0; at < len; at++) {
+    assert_as_read(document, at);
+    for (i = 0; i < sizeof bytes; i++) {
+      memcpy(text, document, len);
+      text[at] = bytes[i];
+      assert_as_read(text, len);
+    }
+    /* One byte less, and one more. */
+    memmove(text + at, document + at + 1, len - at - 1);
+    assert_as_read(text, len - 1);
+    memcpy(text, document, at);
+    text[at] = ',';
+    memcpy(text + at + 1, document + at, len - at);
+    assert_as_read(text, len + 1);
+  }
+}
+
+static void test_skipped_is_deep(void **state) {
+  static char text[2 * GN_JSON_DEPTH + 20];
+  unsigned depth, i;
+  (void)state;
+  for (depth = GN_JSON_DEPTH - 2; depth < GN_JSON_DEPTH + 2; depth++) {
+    size_t n = 0;
+    n += (size_t)snprintf(text, sizeof text, "{\"a\":");
+    for (i = 1; i < depth; i++)
+      text[n++] = '[';
+    for (i = 1; i < depth; i++)
+      text[n++] = ']';
+    text[n++] = '}';
+    assert_as_read(text, n);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+    cmocka_unit_test(test_skipped_is_checked),
+    cmocka_unit_test(test_skipped_is_deep),
     cmocka_unit_test(test_pick),      cmocka_unit_test(test_pick_many),
     cmocka_unit_test(test_pick_deep), cmocka_unit_test(test_array),
     cmocka_unit_test(test_string),    cmocka_unit_test(test_equals),

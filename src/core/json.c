@@ -334,8 +334,9 @@ int gn_json_check(const char *text, size_t len, unsigned depth,
   struct gn_json_reader r;
   enum gn_json_event event;
   gn_json_reader_init(&r, text, len, depth);
-  do
-    event = gn_json_step(&r);
-  while (event > GN_JSON_GET_END);
+  do {
+    gn_json_skip(&r);
+    event = gn_json_next(&r);
+  } while (event > GN_JSON_GET_END);
   return event == GN_JSON_GET_END ? 0 : gn_json_reader_error(&r, err);
 }

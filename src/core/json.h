@@ -67,6 +67,9 @@ struct gn_json_reader {
 void gn_json_reader_init(struct gn_json_reader *r, const char *text, size_t len,
                          unsigned depth);
 enum gn_json_event gn_json_next(struct gn_json_reader *r);
+/* Goes on inside the container open now, without its events: to its closing
+ * bracket, or to something rare; gn_json_next goes on from there. */
+void gn_json_skip(struct gn_json_reader *r);
 /* Goes on in the container open now, after its child that ended at offset. */
 void gn_json_reader_resume(struct gn_json_reader *r, size_t offset);
 size_t gn_json_reader_offset(const struct gn_json_reader *r); /* from 0 */

@@ -302,14 +302,37 @@ static void leave_container(struct picker *k, unsigned depth) {
   }
 }
 
+/* Whether any path leads into the container that was just opened. */
+static bool leads_in(const struct picker *k) {
+  size_t i;
+  for (i = 0; i < k->n; i++)
+    if (k->finders[i].live == k->r.depth - 1 &&
+        k->finders[i].segments >= k->r.depth)
+      return true;
+  return false;
+}
+
+/* The next event that matters: of a container where no path leads (its depth,
+ * or 0: there is none) only the end does. */
+static enum gn_json_event next(struct picker *k, unsigned boring) {
+  enum gn_json_event event = gn_json_next(&k->r);
+  while (boring && k->r.depth >= boring && event != GN_JSON_GET_FAILED) {
+    gn_json_skip(&k->r);
+    event = gn_json_next(&k->r);
+  }
+  return event;
+}
+
 static int pick_pass(struct picker *k, const char *text, size_t len,
                      struct gn_error *err) {
   struct gn_json_reader *r = &k->r;
+  unsigned boring = 0;
   gn_json_reader_init(r, text, len, 0);
   for (;;) {
-    enum gn_json_event event = gn_json_next(r);
+    enum gn_json_event event = next(k, boring);
     bool opens = event == GN_JSON_GET_ARRAY || event == GN_JSON_GET_OBJECT;
     unsigned around = r->depth - opens;  /* containers around the value */
+    boring = 0;
     switch (event) {
     case GN_JSON_GET_FAILED:
       return gn_json_reader_error(r, err);
@@ -331,7 +354,9 @@ static int pick_pass(struct picker *k, const char *text, size_t len,
       k->index[around - 1]++;
     }
     enter_value(k, event, around);
-    if (opens && around < SEGMENTS) {
+    if (opens && !leads_in(k)) {
+      boring = r->depth;
+    } else if (opens) {
       k->array[around] = event == GN_JSON_GET_ARRAY;
       k->index[around] = 0;
     }
