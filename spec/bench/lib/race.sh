@@ -26,7 +26,7 @@ race_failures=
 count() { [ $quick = no ] && echo "$1" || echo "$2"; }
 
 race_case() {
-  local title
+  local title case_begin=$SECONDS
   case_name=$1
   title=$(sed -n '1s/^# //p' "$bench/cases/$1.sh")
   case_dir=$work/cases/$1
@@ -35,6 +35,7 @@ race_case() {
   say "$1"
   report_case "$1" "$title"
   . "$bench/cases/$1.sh"
+  say "$1: $((SECONDS - case_begin)) s"
 }
 
 # Entrants ----------------------------------------------------------------
@@ -90,7 +91,7 @@ slug() { printf '%s' "${1//[^A-Za-z0-9.]/_}"; }
 race() {
   local round i
   for ((round = 1; round <= rounds; round++)); do
-    say "  round $round of $rounds"
+    [ "$rounds" = 1 ] || say "  round $round of $rounds"
     for ((i = 0; i < ${#entrants[@]}; i++)); do
       [ $(((round - 1) % ${steps[i]})) = 0 ] || continue
       race_one "$i" "$round"

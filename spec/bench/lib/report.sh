@@ -163,7 +163,7 @@ report_machine() {
     "$(awk '/^MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo), Linux $(uname -r) $(uname -m)"
   echo "- $("$bin/version"), $(nginx -v 2>&1 | sed 's/.*: //'), $(cc --version | head -n 1), $(openssl version | cut -d' ' -f1,2)"
   echo "- $(lua5.4 -v | cut -d' ' -f1,2), $(luajit -v | cut -d' ' -f1,2), $(lua_version) ($(git rev-parse --short HEAD 2>/dev/null || echo "no git"))"
-  echo "- $(date -u +%F), rounds: $rounds, load when it began: $(cut -d' ' -f1-3 "$work/load"), command: \`$asked\`"
+  echo "- $(date -u +%F), rounds: $rounds, took $((SECONDS / 60)) min, load when it began: $(cut -d' ' -f1-3 "$work/load"), command: \`$asked\`"
   printf '\nOther clients and decoders:\n\n'
   local name
   for name in "${peer_names[@]}"; do

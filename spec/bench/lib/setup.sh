@@ -44,7 +44,8 @@ setup_environment() {
   unset http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY no_proxy
   unset REQUESTS_CA_BUNDLE CURL_CA_BUNDLE SSL_CERT_FILE SSL_CERT_DIR PYTHONPATH NODE_OPTIONS
   unset SSLKEYLOGFILE MALLOC_ARENA_MAX
-  export NODE_EXTRA_CA_CERTS=
+  unset NODE_EXTRA_CA_CERTS
+  export PYTHONDONTWRITEBYTECODE=1
 }
 
 # The server has the first core, what is measured has the last one.
@@ -96,7 +97,7 @@ setup_server() {
   server_pid=$BENCH_PID
 }
 
-# The shells' words for a Lua with garner in it: 54 and jit.
+# The words that start a Lua with garner in it, a line each.
 lua54() {
   printf '%s\n' env LUA_PATH="./lua/?.lua;./lua/?/init.lua;./?.lua;;" LUA_CPATH="./$tree54/?.so;;" lua5.4
 }

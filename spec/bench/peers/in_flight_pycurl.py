@@ -1,31 +1,22 @@
 """pycurl: GETs of one URL on one CurlMulti, K in flight: in_flight_pycurl.py URL COUNT K BYTES"""
-import io
 import sys
 
 import pycurl
 
+import clients
 import lap
 
 url, count, k, size = sys.argv[1], *map(int, sys.argv[2:5])
 multi = pycurl.CurlMulti()
 multi.setopt(pycurl.M_MAXCONNECTS, k)
-handles = [pycurl.Curl() for _ in range(k)]
-
-
-def start(easy):
-    easy.headers, easy.body = [], io.BytesIO()
-    easy.setopt(pycurl.URL, url)
-    easy.setopt(pycurl.ACCEPT_ENCODING, "")
-    easy.setopt(pycurl.NOSIGNAL, 1)
-    easy.setopt(pycurl.HEADERFUNCTION, easy.headers.append)
-    easy.setopt(pycurl.WRITEDATA, easy.body)
-    multi.add_handle(easy)
+handles = [clients.PyCurl() for _ in range(k)]
+owner = {handle.easy: handle for handle in handles}
 
 
 def get_all(n):
     left, running = n, 0
-    for easy in handles[:n]:
-        start(easy)
+    for handle in handles[:n]:
+        multi.add_handle(handle.start(url))
         left, running = left - 1, running + 1
     while running:
         multi.perform()
@@ -34,9 +25,9 @@ def get_all(n):
         for easy in done:
             multi.remove_handle(easy)
             running -= 1
-            assert easy.getinfo(pycurl.RESPONSE_CODE) == 200 and len(easy.body.getvalue()) == size
+            assert len(owner[easy].body()) == size
             if left:
-                start(easy)
+                multi.add_handle(owner[easy].start(url))
                 left, running = left - 1, running + 1
         if running:
             multi.select(1.0)

@@ -1,19 +1,9 @@
--- lua-http for the benchmarks: GETs on one kept connection, as its http.client gives them
--- (http.request opens a connection for each).
+-- lua-http: one kept connection, as its http.client gives it (http.request opens one for each
+-- request).
 local client = require "http.client"
 local new_headers = require "http.headers".new
 
-local M = {}
-
---- Connects to the server of a URL.
-function M.connect(url)
-  local host, port = url:match "^http://([^:/]+):(%d+)"
-  local connection = assert(client.connect({ host = host, port = tonumber(port), tls = false }, 10))
-  return connection, host .. ":" .. port
-end
-
---- One GET: headers and body, or an error.
-function M.get(connection, authority, path)
+local function get(connection, authority, path)
   local request = new_headers()
   request:append(":method", "GET")
   request:append(":scheme", "http")
@@ -26,7 +16,16 @@ function M.get(connection, authority, path)
   local body = assert(stream:get_body_as_string(10))
   stream:shutdown()
   assert(headers:get ":status" == "200", "not a 200")
-  return body, headers
+  return body
 end
 
-return M
+--- Makes a client: get(url) -> body, after a 200 whose headers and body were kept.
+return function()
+  local connection
+  return function(url)
+    local host, port, path = url:match "^http://([^:/]+):(%d+)(/.*)$"
+    connection = connection
+      or assert(client.connect({ host = host, port = tonumber(port), tls = false }, 10))
+    return get(connection, host .. ":" .. port, path)
+  end
+end
