@@ -126,4 +126,6 @@ for number = 1, page_count do
 end
 write("metrics.json", metrics(megabytes * 1e6))
 write("usage.json", usage(megabytes * 1e6))
+write("metrics-small.json", metrics(1e6)) -- where each instruction is counted
+write("usage-small.json", usage(1e6))
 write("1k", { ("x"):rep(1024) })
