@@ -121,8 +121,11 @@ static int mailbox_pending(lua_State *L) {
 }
 
 static int mailbox_drop_pages(lua_State *L) {
-  gn_mailbox_drop_pages(gn_lua_mailbox(L, 1),
-                        (uint64_t)luaL_checknumber(L, 2));
+  struct gn_mailbox *m = gn_lua_mailbox(L, 1);
+  lua_Number id = luaL_checknumber(L, 2);
+  /* Works are counted from 1; anything else is no number of theirs. */
+  if (id >= 1 && id < 9007199254740992.0)
+    gn_mailbox_drop_pages(m, (uint64_t)id);
   return 0;
 }
 
