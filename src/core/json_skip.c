@@ -14,7 +14,7 @@ GN_JSON_INLINE const char *plain_string(const char *p, const char *end) {
 }
 
 GN_JSON_INLINE const char *digits(const char *p, const char *end) {
-  while (GN_JSON_IS_DIGIT(p, end))
+  while (p < end && (unsigned)(*p - '0') <= 9)
     p++;
   return p;
 }
