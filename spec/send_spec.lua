@@ -229,6 +229,68 @@ describe("a request that a coroutine waits for", function()
   end)
 end)
 
+describe("a request of a task", function()
+  after_each(clients.close_all)
+
+  it("tells what came before its end", function()
+    local lines = {}
+    local function log(_, event)
+      if event ~= "request" then lines[#lines + 1] = event end
+    end
+    local api = clients.client({ log = log, retry = { attempts = 2, backoff = 0.01 } }, sim:scope())
+    local results = garner.all {
+      function() return api:get "/_http/status/503" end,
+      function() return api:get "/_http/echo" end,
+      function() return api:get "/_http/status/404" end,
+    }
+    assert.equal("server", results[1].err.kind)
+    assert.equal(200, results[2][1].status)
+    assert.equal("not_found", results[3].err.kind)
+    assert.same({ "retry" }, lines)
+  end)
+
+  it("is cancelled where its client is closed beside it", function()
+    local api, other = clients.client(nil, sim:scope()), clients.client(nil, sim:scope())
+    local results = garner.all {
+      function() return api:get "/_http/delay/5000" end,
+      function() return other:get "/_http/delay/50" end,
+      function()
+        assert(other:get "/_http/delay/20")
+        api:close()
+        return true
+      end,
+    }
+    assert.equal("cancelled", results[1].err.kind)
+    assert.equal(200, results[2][1].status)
+    assert.is_true(results[3][1])
+  end)
+
+  it("is cancelled where the engine is closed beside it", function()
+    local api = clients.client(nil, sim:scope())
+    local results = garner.all {
+      function() return api:get "/_http/delay/5000" end,
+      function()
+        assert(api:get "/_http/echo")
+        garner.close()
+        return true
+      end,
+      function() return api:get "/_http/delay/5000" end,
+    }
+    assert.equal("cancelled", results[1].err.kind)
+    assert.is_true(results[2][1])
+    assert.equal("cancelled", results[3].err.kind)
+  end)
+
+  it("leaves none behind", function()
+    local api = clients.client(nil, sim:scope())
+    local fns = {}
+    for i = 1, 60 do fns[i] = function() return api:get("/_http/echo?n=" .. i):json().query end end
+    local results = garner.all(fns, { concurrency = 7 })
+    for i = 1, 60 do assert.equal("n=" .. i, results[i][1]) end
+    assert.equal(0, garner.stats().in_flight)
+  end)
+end)
+
 describe("a response's headers", function()
   after_each(clients.close_all)
 

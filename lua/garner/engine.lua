@@ -182,7 +182,9 @@ end
 --- Puts an event into its operation's queue, if that is still wanted.
 function M.deliver(waiter, id, event, value, dropped)
   local op = waiter.operations[id]
-  if op then
+  if op and op.alone then
+    op:put(event, value, dropped)
+  elseif op then
     op.lost = dropped and (op.lost or 0) + dropped or op.lost
     op.last = op.last + 1
     op.events[op.last], op.values[op.last] = event, value
@@ -431,10 +433,82 @@ local function wait_for_end(waiter, id, handlers, operations)
   return nil, nil, new_operation(e, waiter, id, handlers)
 end
 
+-- One exchange that a task waits for. Its scheduler's mailbox goes with the last task, so there
+-- is nothing to be done where nobody holds it.
+local Call = { alone = true }
+Call.__index = Call
+
+function Call:ready()
+  return self.ended or self.cancelled or self.events ~= nil
+end
+
+function Call:cancel()
+  self.cancelled = true
+  if self.id and not self.waiter.engine:is_closed() then
+    self.waiter.engine:cancel(self.id)
+  end
+end
+
+function Call:put(event, value, dropped)
+  if event == "done" and not self.events and not dropped then
+    self.value, self.ended = value, true
+    self.waiter.operations[self.id] = nil
+  else -- something that an operation has to deal with
+    local events, values = self.events or {}, self.values or {}
+    events[#events + 1], values[#events + 1] = event, value
+    self.events, self.values = events, values
+    self.lost = dropped and (self.lost or 0) + dropped or self.lost
+  end
+  if self.task then
+    self.task.scheduler:wake(self.task)
+  end
+end
+
+local function operation_of(call, handlers, task)
+  local op = new_operation(call.waiter.engine, call.waiter, call.id, handlers, task)
+  op.events, op.values, op.last = call.events, call.values, #call.events
+  op.lost = call.lost
+  return op
+end
+
+local function exchange_in_task(task, client, request, handlers, operations)
+  local waiter = M.waiter_of(task.scheduler)
+  local e = waiter.engine
+  local call = setmetatable({ waiter = waiter, id = false, task = task, ended = false,
+    cancelled = false, value = false, events = nil, values = nil }, Call)
+  operations[call] = true
+  local id, raw = e:submit(waiter.mailbox, client, request)
+  if not id then
+    operations[call] = nil
+    return nil, nil, nil, not e:is_closed() and raw or nil
+  end
+  call.id = id
+  local kept, why = pcall(rawset, waiter.operations, id, call)
+  if not kept then -- the mailbox, which others use, stays: it would run on, and nobody know it
+    e:cancel(id)
+    error(why, 0)
+  end
+  repeat
+    driver.await(task, call)
+  until call:ready() or e:is_closed()
+  operations[call], call.task = nil, nil
+  if call.events and not call.cancelled then
+    return nil, nil, operation_of(call, handlers, task)
+  elseif call.cancelled or not call.value then
+    return nil, nil, nil, M.cancelled
+  end
+  return call.value
+end
+
 local function exchange_by_driver(waiter, client, request, handlers, operations)
-  if driver.task() or not operations then
+  local task = driver.task()
+  if task or not operations then
     spare(waiter)
-    return nil
+    if not operations then
+      return nil
+    end
+    driver.check()
+    return exchange_in_task(task, client, request, handlers, operations)
   end
   driver.check()
   local id, raw = waiter.engine:submit(waiter.mailbox, client, request)

@@ -30,6 +30,9 @@ local function current_scheduler()
 end
 
 function Scheduler:push(task)
+  if self.first > self.last then -- from the start again, so that the list stays short
+    self.first, self.last, self.served = 1, 0, 0
+  end
   self.last = self.last + 1
   self.ready[self.last] = task
 end
@@ -128,22 +131,28 @@ function Scheduler:settle(task, err)
   return true
 end
 
+local function resumed(self, task, _, ...)
+  if self:settle(task, (...)) then
+    return
+  end
+  local outside = driver.host().outside
+  if outside then
+    self:send_out(task, outside, ...)
+  else
+    self:yielded(task)
+  end
+end
+
 function Scheduler:resume(task)
   if task.dropped then
     return
   end
   local given = task.given
   task.waits, task.waitable, task.deadline, task.given = false, nil, nil, NONE
-  local result = compat.pack(coroutine.resume(task.co, compat.unpack(given, 1, given.n)))
-  if self:settle(task, result[2]) then
-    return
+  if given == NONE then
+    return resumed(self, task, coroutine.resume(task.co))
   end
-  local outside = driver.host().outside
-  if outside then
-    self:send_out(task, outside, compat.unpack(result, 2, result.n))
-  else
-    self:yielded(task)
-  end
+  return resumed(self, task, coroutine.resume(task.co, compat.unpack(given, 1, given.n)))
 end
 
 --- Forgets a task and cancels what it waits for.
@@ -183,13 +192,14 @@ function Scheduler:look()
     engine.drain(self.waiter)
   end
   local now = driver.host().now()
+  local over = self.waiter ~= nil and self.waiter.engine:is_closed()
   local earliest
   local woken = {}
   for task in pairs(self.waiting) do
     local waitable, deadline = task.waitable, task.deadline
     local due = deadline and deadline <= now
     if waitable and not waitable.silent then
-      due = due or waitable:ready() -- its own too: the engine may have been closed under it
+      due = due or over or waitable:ready() -- its own too: another one may have cancelled it
       if waitable.waiter == nil or waitable.waiter ~= self.waiter then
         deadline = math.min(deadline or now + FOREIGN, now + FOREIGN)
       end
@@ -240,9 +250,10 @@ end
 
 --- Runs what is ready now, without waiting.
 function Scheduler:kick()
-  local last = self.last
-  while self.first <= last do
-    self:step()
+  for _ = self.first, self.last do
+    if self.first <= self.last then
+      self:step()
+    end
   end
 end
 
