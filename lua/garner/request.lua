@@ -268,23 +268,24 @@ end
 
 local SHORTEST_SECRET = 6
 
--- Values of parameters and fields whose names tell a secret.
-local function add_by_name(list, map)
+-- Values of parameters and fields whose names tell a secret. Gives a list where there are any.
+local function with_named(list, map)
   for name, value in pairs(type(map) == "table" and map or NONE) do
     if type(name) == "string" and type(value) == "string" and #value >= SHORTEST_SECRET
       and core.is_secret_name(name) then
+      list = list or {}
       list[#list + 1] = value
     end
   end
+  return list
 end
 
 -- What to hide in the errors of one request: the client's, and its own headers'.
 local function secrets_of(opts, state)
-  local own = M.secret_values(opts.headers or NONE)
-  local short = M.short_tenants(opts.headers or NONE)
-  for _, map in ipairs { opts.query or NONE, opts.form or NONE, opts.json or NONE } do
-    add_by_name(own, map)
-  end
+  local headers = opts.headers
+  local own = headers and M.secret_values(headers)
+  local short = headers and M.short_tenants(headers) or NONE
+  own = with_named(with_named(with_named(own, opts.query), opts.form), opts.json) or NONE
   if not (own[1] or short[1]) then
     return state.secrets
   end
