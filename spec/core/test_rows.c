@@ -14,7 +14,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define ROW "{\"a\":\"0123456789012345678901234567890123456789\"}"
+#define TEN(text) text text text text text text text text text text
+#define ROW "{\"a\":\"" TEN(TEN("0123456789")) "\"}"
+#define MANY 40000 /* of them are more than sockets hold */
 
 /* What `arg` of the handlers says. */
 struct plan {
@@ -132,24 +134,31 @@ static void test_soon(void **state) {
   server_quiet(g->server); /* its plan goes away */
 }
 
+/* Until the server cannot send any more. */
+static void settle(struct rig *g, struct plan *p) {
+  size_t sent = 0, before;
+  do {
+    before = sent;
+    rig_run(g, 100);
+    sent = atomic_load(&p->sent);
+  } while (sent == 0 || sent != before);
+}
+
 /* Nobody takes rows: the server cannot send, for longer than any timeout. */
 static void test_rest(void **state) {
   struct rig *g = *state;
-  struct plan p = {.text = "[", .rows = 400000, .tail = "]"};
+  struct plan p = {.text = "[", .rows = MANY, .tail = "]"};
   struct gn_event *done;
-  size_t sent;
   uint64_t id;
   g->options.stall_timeout = 1;
   g->options.timeout = 1;
   rig_policy(g);
   id = rows(g, &p, "");
-  rig_run(g, 500);
-  sent = atomic_load(&p.sent);
-  assert_in_range(gn_mailbox_pending(g->mailbox), 1, 12);
-  assert_in_range(sent, 1, 15000000);
+  settle(g, &p);
+  assert_in_range(gn_mailbox_pending(g->mailbox), 1, 4);
   rig_run(g, 2000);
-  assert_int_equal(atomic_load(&p.sent), sent);
-  assert_int_equal(take_all(g, id, &done), 400000);
+  assert_in_range(atomic_load(&p.sent), 1, MANY * (sizeof ROW - 1) / 2);
+  assert_int_equal(take_all(g, id, &done), MANY);
   rig_error_is(&done->result->error, GN_OK, NULL);
   gn_event_free(done);
   server_quiet(g->server);
@@ -157,10 +166,10 @@ static void test_rest(void **state) {
 
 static void test_cancel_at_rest(void **state) {
   struct rig *g = *state;
-  struct plan p = {.text = "[", .rows = 400000, .tail = "]"};
+  struct plan p = {.text = "[", .rows = MANY, .tail = "]"};
   struct gn_event *done;
   uint64_t id = rows(g, &p, "");
-  rig_run(g, 100);
+  settle(g, &p);
   gn_engine_cancel(g->engine, id);
   take_all(g, id, &done);
   rig_error_is(&done->result->error, GN_CANCELLED, NULL);
@@ -284,9 +293,9 @@ static void test_refused(void **state) {
 /* A mailbox that is closed amid rows takes them along. */
 static void test_closed(void **state) {
   struct rig *g = *state;
-  struct plan p = {.text = "[", .rows = 400000, .tail = "]"};
+  struct plan p = {.text = "[", .rows = MANY, .tail = "]"};
   rows(g, &p, "");
-  rig_run(g, 50);
+  settle(g, &p);
   gn_mailbox_close(g->mailbox);
   g->mailbox = NULL;
   rig_run(g, 50); /* an inline engine has to hear of it */
