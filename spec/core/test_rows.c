@@ -177,6 +177,23 @@ static void test_cancel_at_rest(void **state) {
   server_quiet(g->server); /* its sending failed */
 }
 
+/* A server that is faster than who takes rows: nobody waits for its end. */
+static void test_cancel_amid(void **state) {
+  struct rig *g = *state;
+  int i;
+  for (i = 0; i < 3; i++) {
+    struct plan p = {.text = "[", .rows = 4 * MANY, .tail = "]"};
+    struct gn_event *done;
+    uint64_t id = rows(g, &p, "");
+    gn_event_free(rig_next(g));
+    gn_engine_cancel(g->engine, id);
+    take_all(g, id, &done);
+    rig_error_is(&done->result->error, GN_CANCELLED, NULL);
+    gn_event_free(done);
+    server_quiet(g->server);
+  }
+}
+
 static void test_broken(void **state) {
   struct rig *g = *state;
   struct plan cut = {.text = "[", .rows = 5000, .end = 2, .wait_ms = 20};
@@ -305,7 +322,8 @@ static void test_closed(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
     BOTH(test_all),       BOTH(test_soon),      BOTH(test_rest),
-    BOTH(test_cancel_at_rest), BOTH(test_broken), BOTH(test_retry),
+    BOTH(test_cancel_at_rest), BOTH(test_cancel_amid), BOTH(test_broken),
+    BOTH(test_retry),
     BOTH(test_deadline),  BOTH(test_stall),     BOTH(test_elsewhere),
     BOTH(test_refused),   BOTH(test_closed),
   };

@@ -10,6 +10,9 @@
 
 #define BATCH 65536 /* bytes of rows that are worth an event at once */
 #define HELD (2 * BATCH) /* bytes of rows that may wait without credit */
+/* Bytes after which the step has its turn. libcurl by itself reads on as long as
+ * something comes, and nobody else would be heard meanwhile. */
+#define BURST (4 * BATCH)
 #define CREDITS_THREADED 4
 /* The caller is on the engine's own thread: what comes meanwhile would only lie
  * there, and a slow caller would look like a server that stalls. */
@@ -72,6 +75,7 @@ static int take(void *owner, const char *data, size_t len,
   struct gn_rows *r = owner;
   gn_attempt_copy(r->exchange->attempt, data, len);
   keep_excerpt(r, data, len);
+  r->burst += len;
   while (len > 0) {
     size_t n = len < BATCH ? len : BATCH;
     if (gn_json_split_feed(r->split, data, n, err) != 0 ||
@@ -105,6 +109,7 @@ static void go_on(struct gn_rows *r) {
 /* The transfer goes on only as long as what it brings can be posted. */
 static void look(struct gn_rows *r) {
   struct gn_error err;
+  r->burst = 0;
   if (may_post(r) && post(r, &err) != 0)
     look_soon(r, SHORT_OF_MEMORY_MS);
   if (!may_post(r))
@@ -150,6 +155,7 @@ void gn_rows_reset(struct gn_rows *r) {
   gn_timer_clear(timers(r), &r->timer);
   gn_json_split_reset(r->split);
   r->begun = r->resting = false;
+  r->burst = 0;
 }
 
 struct gn_sink *gn_rows_begin(struct gn_rows *r) {
@@ -166,7 +172,8 @@ bool gn_rows_given(const struct gn_rows *r) {
 }
 
 bool gn_rows_hold(struct gn_rows *r) {
-  if (gn_json_split_ready(r->split) < HELD || may_post(r))
+  if (r->burst < BURST &&
+      (gn_json_split_ready(r->split) < HELD || may_post(r)))
     return false;
   r->resting = true;
   return true;

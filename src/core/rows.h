@@ -21,6 +21,7 @@ struct gn_rows {
   struct gn_json_split *split;  /* finds the rows */
   struct gn_sink *sink;         /* takes the body of a good response */
   struct gn_timer timer;        /* for what libcurl must not be in the way of */
+  size_t burst;                 /* bytes since the step had its turn */
   bool credit;                  /* one more batch may be posted */
   bool begun;                   /* this attempt's good body did */
   bool given;                   /* a batch was posted: there is no way back */
@@ -39,8 +40,8 @@ void gn_rows_reset(struct gn_rows *r);
 struct gn_sink *gn_rows_begin(struct gn_rows *r);
 bool gn_rows_begun(const struct gn_rows *r); /* NULL is allowed */
 bool gn_rows_given(const struct gn_rows *r); /* NULL is allowed */
-/* libcurl has more: true if it must keep that, as too much waits already. The
- * transfer rests then. */
+/* libcurl has more: true if it must keep that, as enough came at once, or waits
+ * already. The transfer rests then. */
 bool gn_rows_hold(struct gn_rows *r);
 /* The wire says that this was all. */
 int gn_rows_end(struct gn_rows *r, struct gn_error *err);
