@@ -10,8 +10,8 @@
 
 #define BATCH 65536 /* bytes of rows that are worth an event at once */
 #define HELD (2 * BATCH) /* bytes of rows that may wait without credit */
-/* Bytes after which the step has its turn. libcurl by itself reads on as long as
- * something comes, and nobody else would be heard meanwhile. */
+/* Bytes after which the step has its turn. libcurl by itself reads on as long
+ * as something comes, and nobody else would be heard meanwhile. */
 #define BURST (4 * BATCH)
 #define CREDITS_THREADED 4
 /* The caller is on the engine's own thread: what comes meanwhile would only lie
