@@ -324,7 +324,7 @@ int main(void) {
     BOTH(test_all),       BOTH(test_soon),      BOTH(test_rest),
     BOTH(test_cancel_at_rest), BOTH(test_cancel_amid), BOTH(test_broken),
     BOTH(test_retry),
-    BOTH(test_deadline),  BOTH(test_stall),     BOTH(test_elsewhere),
+    BOTH(test_deadline), THREADED(test_stall), BOTH(test_elsewhere),
     BOTH(test_refused),   BOTH(test_closed),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
