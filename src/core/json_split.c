@@ -264,6 +264,17 @@ static int fail_early(struct gn_json_split *s) {
                       s->before + at - 1);
 }
 
+/* Inside an element, or of what is beside the path, no event is of interest. A
+ * number that nothing stands behind may go on. */
+static void skip(struct gn_json_split *s, bool final) {
+  struct gn_json_reader *r = &s->r;
+  const char *end = r->end;
+  while (!final && r->end > r->p && strchr("0123456789.-+eE", r->end[-1]))
+    r->end--;
+  gn_json_skip(r);
+  r->end = end;
+}
+
 /* Reads what there is. final: nothing comes after it. */
 static int run(struct gn_json_split *s, bool final) {
   struct gn_json_reader *r = &s->r;
@@ -271,11 +282,16 @@ static int run(struct gn_json_split *s, bool final) {
   r->p = s->text + s->pos;
   r->end = s->text + s->len;
   for (;;) {
-    const char *p = r->p;
-    unsigned state = r->state;
-    enum gn_json_event event = gn_json_next(r);
-    /* A number that nothing stands behind may go on. */
-    bool early = event == GN_JSON_GET_NUMBER && r->p == r->end;
+    const char *p;
+    unsigned state;
+    enum gn_json_event event;
+    bool early;
+    if (s->open || (s->place != INSIDE && r->depth > s->on_path))
+      skip(s, final);
+    p = r->p;
+    state = r->state;
+    event = gn_json_next(r);
+    early = event == GN_JSON_GET_NUMBER && r->p == r->end;
     if (event == GN_JSON_GET_FAILED) {
       early = r->end - r->p < LONGEST_LOOK;
       if (final || !early)
