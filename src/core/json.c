@@ -207,7 +207,8 @@ static void classify_integer(struct gn_json_reader *r) {
                            : (int64_t)r->mantissa;
 }
 
-enum gn_json_event gn_json_odd_number(struct gn_json_reader *r) {
+/* Any number. */
+static enum gn_json_event odd_number(struct gn_json_reader *r) {
   const char *p = r->p, *end = r->end;
   bool real = false;
   r->token = p;
@@ -252,6 +253,63 @@ enum gn_json_event gn_json_odd_number(struct gn_json_reader *r) {
   return GN_JSON_GET_NUMBER;
 bad:
   return p == end ? fail_early(r) : gn_json_fail(r, p, "a digit is missing");
+}
+
+/* Adds the digits at p to *value, eight at a time where there are as many: sums
+ * of neighbours, then of pairs, then of fours. More than 18 overflow it. */
+static const char *take_digits(const char *p, const char *end,
+                               uint64_t *value) {
+  uint64_t v = *value;
+#if GN_JSON_WORDS
+  const uint64_t ones = 0x0101010101010101u;
+  uint64_t x;
+  while (end - p >= 8) {
+    memcpy(&x, p, 8);
+    if (((x + ones * 0x46) | (x - ones * 0x30)) & ones * 0x80)
+      break;
+    x -= ones * 0x30;
+    x = x * 10 + (x >> 8);
+    x = ((x & 0x000000ff000000ffu) * 0x000f424000000064u +
+         (x >> 16 & 0x000000ff000000ffu) * 0x0000271000000001u) >> 32;
+    v = v * 100000000 + x;
+    p += 8;
+  }
+#endif
+  while (IS_DIGIT(p, end))
+    v = v * 10 + (unsigned)(*p++ - '0');
+  *value = v;
+  return p;
+}
+
+/* Up to 18 digits, with a point or without: what
+ * comes from outside has hardly any others. */
+enum gn_json_event gn_json_number_at(struct gn_json_reader *r) {
+  const char *start = r->p, *p = start, *end = r->end, *point = NULL, *digits;
+  uint64_t value = 0;
+  r->negative = *p == '-';
+  digits = p += r->negative;
+  p = take_digits(p, end, &value);
+  if (p == digits || (*digits == '0' && p - digits > 1))
+    return odd_number(r);
+  if (p < end && *p == '.') {
+    point = ++p;
+    p = take_digits(p, end, &value);
+    if (p == point)
+      return odd_number(r);
+  }
+  if (p - digits > 18 || (p < end && (*p | 0x20) == 'e') ||
+      (value == 0 && r->negative))
+    return odd_number(r);
+  r->mantissa = value;
+  r->exact = true;
+  r->exponent = point ? point - p : 0;
+  r->number = point ? GN_JSON_REAL : GN_JSON_INTEGER;
+  r->integer = r->negative ? -(int64_t)value : (int64_t)value;
+  r->token = start;
+  r->token_len = (size_t)(p - start);
+  r->p = p;
+  r->state = GN_JSON_AT_AFTER;
+  return GN_JSON_GET_NUMBER;
 }
 
 static enum gn_json_event scan_literal(struct gn_json_reader *r,

@@ -49,7 +49,8 @@ enum gn_json_event gn_json_fail(struct gn_json_reader *r, const char *p,
                                 const char *message);
 enum gn_json_event gn_json_early(struct gn_json_reader *r);
 enum gn_json_event gn_json_odd_value(struct gn_json_reader *r, const char *p);
-enum gn_json_event gn_json_odd_number(struct gn_json_reader *r);
+/* r->p is at '-' or a digit. */
+enum gn_json_event gn_json_number_at(struct gn_json_reader *r);
 /* Goes on with a string whose byte at p is not plain. */
 bool gn_json_odd_string(struct gn_json_reader *r, const char *p);
 
@@ -108,39 +109,6 @@ GN_JSON_INLINE bool gn_json_string_at(struct gn_json_reader *r, const char *p) {
 }
 
 #define GN_JSON_IS_DIGIT(p, end) ((p) < (end) && (unsigned)(*(p) - '0') <= 9)
-
-/* r->p is at '-' or a digit. Up to 18 digits, with a point or without: what
- * comes from outside has hardly any others. */
-GN_JSON_INLINE enum gn_json_event gn_json_number_at(struct gn_json_reader *r) {
-  const char *start = r->p, *p = start, *end = r->end, *point = NULL, *digits;
-  uint64_t value = 0;
-  r->negative = *p == '-';
-  digits = p += r->negative;
-  while (GN_JSON_IS_DIGIT(p, end))
-    value = value * 10 + (unsigned)(*p++ - '0');
-  if (p == digits || (*digits == '0' && p - digits > 1))
-    return gn_json_odd_number(r);
-  if (p < end && *p == '.') {
-    point = ++p;
-    while (GN_JSON_IS_DIGIT(p, end))
-      value = value * 10 + (unsigned)(*p++ - '0');
-    if (p == point)
-      return gn_json_odd_number(r);
-  }
-  if (p - digits > 18 || (p < end && (*p | 0x20) == 'e') ||
-      (value == 0 && r->negative))
-    return gn_json_odd_number(r);
-  r->mantissa = value;
-  r->exact = true;
-  r->exponent = point ? point - p : 0;
-  r->number = point ? GN_JSON_REAL : GN_JSON_INTEGER;
-  r->integer = r->negative ? -(int64_t)value : (int64_t)value;
-  r->token = start;
-  r->token_len = (size_t)(p - start);
-  r->p = p;
-  r->state = GN_JSON_AT_AFTER;
-  return GN_JSON_GET_NUMBER;
-}
 
 GN_JSON_INLINE enum gn_json_event gn_json_open(struct gn_json_reader *r,
                                                const char *p, bool object) {
@@ -236,6 +204,12 @@ GN_JSON_INLINE enum gn_json_event gn_json_key_at(struct gn_json_reader *r,
   r->p = p + 1;
   r->state = GN_JSON_AT_VALUE;
   return GN_JSON_GET_KEY;
+}
+
+/* The step that follows a key: its value. */
+GN_JSON_INLINE enum gn_json_event gn_json_step_value(struct gn_json_reader *r) {
+  const char *p = gn_json_skip_space(r->p, r->end);
+  return p == r->end ? gn_json_early(r) : gn_json_value_at(r, p);
 }
 
 /* gn_json_next, inline. */

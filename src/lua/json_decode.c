@@ -17,7 +17,7 @@
 #define FIRST_SCRATCH 256 /* bytes of a string with escapes without userdata */
 #define FIRST_FRAMES 32   /* open containers that need no userdata */
 #define CHUNK 128         /* slots asked for at a time */
-#define EVENT_SLOTS 5     /* slots that one event may need */
+#define EVENT_SLOTS 6     /* slots that a key and its value may need */
 #define KEYS_MAX 64       /* keys remembered: a bit each of a uint64_t */
 #define KEY_MAX 31        /* longer ones are not */
 #define UNKNOWN KEYS_MAX  /* no key's number */
@@ -37,6 +37,7 @@ struct frame {
   int stored;     /* elements already in the table */
   uint64_t seen;  /* its keys so far, a bit each */
   bool distinct;  /* no two of its keys can be the same */
+  bool made;      /* there is a table */
 };
 
 struct known_key {
@@ -115,9 +116,10 @@ static void flush(struct builder *b) {
     int last = i + 1 < open ? b->frames[i + 1].base - 1 : b->top;
     int n = last - f->base;
     int pending = object ? n % 2 : 0;  /* a key whose value is still to come */
-    if (lua_isnil(L, f->base)) {
+    if (!f->made) {
       lua_createtable(L, object ? 0 : n, object ? n / 2 : 0);
       lua_replace(L, f->base);
+      f->made = true;
     }
     store(b, f, f->base + 1, last - pending, object);
     f->stored += object ? 0 : n;
@@ -244,13 +246,14 @@ static inline void open_frame(struct builder *b) {
   b->frames[i].stored = 0;
   b->frames[i].seen = 0;
   b->frames[i].distinct = true;
+  b->frames[i].made = false;
 }
 
 static void close_array(struct builder *b) {
   lua_State *L = b->L;
   struct frame *f = &b->frames[b->r.depth];
   int i, n = b->top - f->base;
-  if (lua_isnil(L, f->base)) {
+  if (!f->made) {
     lua_createtable(L, n, 0);
     lua_replace(L, f->base);
   }
@@ -266,7 +269,7 @@ static void close_array(struct builder *b) {
 static void close_object(struct builder *b) {
   lua_State *L = b->L;
   struct frame *f = &b->frames[b->r.depth];
-  if (lua_isnil(L, f->base)) {
+  if (!f->made) {
     lua_createtable(L, 0, (b->top - f->base) / 2);
     lua_replace(L, f->base);
     if (f->distinct) {
@@ -287,6 +290,11 @@ static enum gn_json_event build(struct builder *b) {
   lua_State *L = b->L;
   for (;;) {
     enum gn_json_event event = gn_json_step(&b->r);
+    if (event == GN_JSON_GET_KEY) {
+      push_key(b);
+      b->top++;
+      event = gn_json_step_value(&b->r);
+    }
     switch (event) {
     case GN_JSON_GET_FAILED:
     case GN_JSON_GET_END:
@@ -300,10 +308,6 @@ static enum gn_json_event build(struct builder *b) {
     case GN_JSON_GET_ARRAY:
     case GN_JSON_GET_OBJECT:
       open_frame(b);
-      break;
-    case GN_JSON_GET_KEY:
-      push_key(b);
-      b->top++;
       break;
     case GN_JSON_GET_STRING:
       if (b->r.escaped)
