@@ -47,6 +47,7 @@ set(GARNER_CORE_SOURCES
   src/core/poll_round.c
   src/core/poll_rules.c
   src/core/poller.c
+  src/core/pool.c
   src/core/process.c
   src/core/quota.c
   src/core/rate.c

@@ -171,6 +171,25 @@ static void test_alloc_helpers(void **state) {
 }
 #endif
 
+static void test_expect(void **state) {
+  struct gn_buf b;
+  (void)state;
+  gn_buf_init(&b, 10);
+  gn_buf_expect(&b, 11);
+  assert_null(b.data);
+  gn_buf_expect(&b, 4);
+  assert_string_equal(b.data, "");
+  assert_int_equal(b.capacity, 5);
+  gn_buf_expect(&b, 9); /* it has some already */
+  assert_int_equal(b.capacity, 5);
+  assert_int_equal(gn_buf_append(&b, "abcd", 4), GN_BUF_OK);
+  assert_int_equal(b.capacity, 5);
+  assert_int_equal(gn_buf_append(&b, "efghij", 6), GN_BUF_OK);
+  assert_string_equal(b.data, "abcdefghij");
+  assert_int_equal(gn_buf_append(&b, "k", 1), GN_BUF_FULL);
+  gn_buf_free(&b);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_append),
@@ -179,6 +198,7 @@ int main(void) {
     cmocka_unit_test(test_reserve),
     cmocka_unit_test(test_huge),
     cmocka_unit_test(test_steal),
+    cmocka_unit_test(test_expect),
 #ifdef GN_FAULTS
     cmocka_unit_test(test_memory_fails),
     cmocka_unit_test(test_alloc_helpers),

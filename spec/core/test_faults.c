@@ -166,7 +166,7 @@ static void test_allocations(void **state) {
       long n = 0;
       while (run(g, flows[i], n, persistent))
         assert_true(++n < 5000);
-      assert_in_range(n, 10, 4999);
+      assert_in_range(n, 5, 4999);
     }
   unlink(path);
 }

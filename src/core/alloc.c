@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SMALL 1024
+
 #ifdef GN_FAULTS
 #include <stdatomic.h>
 
@@ -40,8 +42,15 @@ void *gn_alloc(size_t size) {
   return must_fail() ? NULL : malloc(size ? size : 1);
 }
 
+/* glibc's calloc does not look where it keeps small blocks that were freed. */
 void *gn_alloc_zero(size_t size) {
-  return must_fail() ? NULL : calloc(1, size ? size : 1);
+  void *p;
+  if (must_fail())
+    return NULL;
+  if (size > SMALL)
+    return calloc(1, size);
+  p = malloc(size ? size : 1);
+  return p ? memset(p, 0, size) : NULL;
 }
 
 void *gn_realloc(void *p, size_t size) {

@@ -20,7 +20,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define USUAL_HEADERS 1000
+#define KEPT_HEAD 16384 /* bytes of room for header lines that stay */
 
 size_t gn_attempt_on_header(char *data, size_t size, size_t count, void *arg) {
   struct gn_attempt *a = arg;
@@ -42,10 +42,10 @@ size_t gn_attempt_on_header(char *data, size_t size, size_t count, void *arg) {
   }
   /* libcurl shows interim responses too: each status line starts anew. */
   if (len >= 5 && memcmp(data, "HTTP/", 5) == 0) {
-    gn_buf_reset(a->headers);
+    gn_buf_reset(&a->head);
     a->head_ended = false;
     a->marks = 0;
-  } else if (gn_buf_append(a->headers, data, len) != GN_BUF_OK) {
+  } else if (gn_buf_append(&a->head, data, len) != GN_BUF_OK) {
     gn_error_memory(&a->sink_error);
     return 0;
   }
@@ -67,28 +67,30 @@ static long status_of(struct gn_attempt *a) {
 static int begin_body(struct gn_attempt *a) {
   struct gn_sink *sink = a->memory;
   const char *wrong = a->file && a->live
-                          ? gn_framing_contradiction(a->headers) : NULL;
+                          ? gn_framing_contradiction(&a->head) : NULL;
   long status = status_of(a);
   curl_off_t length = -1;
   bool good = status >= 200 && status < 300;
+  unsigned coded = a->marks & GN_HEAD_CODING;
   a->body_started = true;
   if (wrong)
     return gn_error_set(&a->sink_error, GN_PROTOCOL, "framing", "%s", wrong);
   a->to_file = a->file && good;
+  if (a->live && (a->to_file || a->marks & GN_HEAD_LENGTH))
+    curl_easy_getinfo(a->setup.easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T,
+                      &length);
   if (a->to_file) {
     sink = a->file->sink;
-    if (a->live)
-      curl_easy_getinfo(a->setup.easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T,
-                        &length);
-    if (gn_download_response(a->file, status, a->headers, length,
+    if (gn_download_response(a->file, status, &a->head, length,
                              &a->sink_error) != 0)
       return -1;
+  } else if (length > 0 && !coded && !a->rows) {
+    gn_sink_expect(sink, (uint64_t)length);
   }
   if (a->rows && good)
     sink = gn_rows_begin(a->rows);
-  return gn_body_begin(&a->body, sink,
-                       a->marks & GN_HEAD_CODING ? a->headers : NULL,
-                       a->deflate, !good, &a->sink_error);
+  return gn_body_begin(&a->body, sink, coded ? &a->head : NULL, a->deflate,
+                       !good, &a->sink_error);
 }
 
 void gn_attempt_copy(struct gn_attempt *a, const char *data, size_t len) {
@@ -261,12 +263,13 @@ static int begin(struct gn_attempt *a, const struct gn_attempt_plan *plan,
   a->counters = plan->counters;
   a->connects = -1;
   a->check_address = plan->check_address;
-  a->own = gn_policy_owns(plan->policy, plan->url);
-  a->base = a->own && gn_policy_is_base(plan->policy, plan->url);
+  a->own = plan->at_base || gn_policy_owns(plan->policy, plan->url);
+  a->base = plan->at_base ||
+            (a->own && gn_policy_is_base(plan->policy, plan->url));
   a->deflate = asks_for_deflate(plan->request);
+  a->head.max = plan->policy->max_headers;
+  gn_buf_reset(&a->head);
   gn_buf_reset(a->headers);
-  /* One allocation for a usual block; if it fails, so will the first line. */
-  gn_buf_reserve(a->headers, USUAL_HEADERS);
   if (a->rows)
     gn_rows_reset(a->rows);
   if (gn_sink_begin(a->memory, err) != 0 ||
@@ -301,7 +304,7 @@ static bool is_framed(struct gn_attempt *a) {
     return true;
   curl_easy_getinfo(easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
   return length >= 0 ||
-         gn_headers_find(a->headers, "Transfer-Encoding", &len);
+         gn_headers_find(&a->head, "Transfer-Encoding", &len);
 }
 
 /* What ended well for libcurl need not be whole: it does not know codings and
@@ -332,7 +335,7 @@ static CURLcode end_body(struct gn_attempt *a, CURLcode rc) {
  * be no part of the file. */
 static CURLcode check_framing(struct gn_attempt *a, CURLcode rc) {
   curl_off_t first_byte = 0;
-  struct gn_framing f = {rc, a->headers, false, a->head_ended,
+  struct gn_framing f = {rc, &a->head, false, a->head_ended,
                          !(a->marks & GN_HEAD_FRAMING), a->text};
   CURLcode result;
   if (rc != CURLE_OK)
@@ -368,10 +371,20 @@ static bool was_sent(struct gn_attempt *a, CURLcode rc) {
   return sent_after > 0;
 }
 
+/* One block of just the size; what the lines were collected in stays. */
+static CURLcode give_head(struct gn_attempt *a, CURLcode rc) {
+  gn_buf_expect(a->headers, a->head.len);
+  if (gn_buf_append(a->headers, a->head.data, a->head.len) == GN_BUF_OK)
+    return rc;
+  gn_error_memory(&a->sink_error);
+  return CURLE_WRITE_ERROR;
+}
+
 void gn_attempt_outcome(struct gn_attempt *a, CURLcode rc,
                         struct gn_outcome *o) {
   CURL *easy = a->setup.easy;
   long connect_code = 0;
+  rc = give_head(a, rc);
   rc = end_body(a, rc);
   if (a->live)
     rc = check_framing(a, rc);
@@ -388,7 +401,7 @@ void gn_attempt_outcome(struct gn_attempt *a, CURLcode rc,
   o->proxy_refused = rc != CURLE_OK ? connect_code >= 300
                                     : a->uses_proxy && o->status == 407;
   if (o->status >= 300)
-    o->retry_after = gn_retry_after_of(a->headers, gn_wall_time());
+    o->retry_after = gn_retry_after_of(&a->head, gn_wall_time());
   if (rc == CURLE_OK && o->status >= 400)
     gn_retry_read_body(gn_sink_data(a->memory) ? gn_sink_data(a->memory) : "",
                        gn_sink_size(a->memory), o);
@@ -404,6 +417,8 @@ void gn_attempt_release(struct gn_attempt *a) {
     gn_setup_forget(&a->setup, a->setopt_rc != CURLE_OK);
   gn_body_free(&a->body);
   gn_buf_free(&a->copy);
+  if (a->head.capacity > KEPT_HEAD)
+    gn_buf_free(&a->head);
   a->exchange = NULL;
   a->headers = NULL;
   a->memory = NULL;
@@ -415,5 +430,6 @@ void gn_attempt_free(struct gn_attempt *a) {
   if (!a)
     return;
   gn_setup_destroy(&a->setup);
+  gn_buf_free(&a->head);
   gn_free(a);
 }

@@ -28,9 +28,10 @@ struct gn_attempt {
   struct gn_lines lines;            /* request header lines */
   char text[CURL_ERROR_SIZE];       /* libcurl's own words */
   struct gn_error sink_error;       /* why the body could not be kept */
+  struct gn_buf head;               /* header lines of the response */
   /* From here on: of one use; all zeros before it. */
   struct gn_exchange *exchange;     /* whose it is */
-  struct gn_buf *headers;           /* where header lines go (the result's) */
+  struct gn_buf *headers;           /* where they end up (the result's) */
   struct gn_sink *memory;           /* where a body goes (the result's) */
   struct gn_download *file;         /* where a good body goes, or NULL */
   struct gn_rows *rows;             /* who gets a good body, or NULL */
@@ -67,6 +68,7 @@ struct gn_attempt_plan {
   const struct gn_request *request; /* what to send; outlives the attempt */
   struct gn_policy *policy;         /* the client's settings */
   const char *url;                  /* the request's, or a redirect's */
+  bool at_base;                     /* the base URL's origin, by its letters */
   bool foreign;                     /* no credential, no client header */
   bool check_address;               /* private addresses are refused */
   int64_t timeout_ms;               /* until the deadline; 0: none */

@@ -144,6 +144,8 @@ fail:
 char *gn_auth_line(struct gn_auth *a, struct gn_error *err) {
   char *copy = NULL;
   gn_error_clear(err);
+  if (a->scheme == GN_AUTH_NONE)
+    return NULL;
   pthread_mutex_lock(&a->lock);
   if (a->line) {
     copy = gn_strdup(a->line);

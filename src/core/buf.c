@@ -35,11 +35,25 @@ enum gn_buf_status gn_buf_reserve(struct gn_buf *b, size_t extra) {
   return GN_BUF_OK;
 }
 
+void gn_buf_expect(struct gn_buf *b, size_t len) {
+  char *data;
+  if (b->data || len > b->max)
+    return;
+  data = gn_alloc(len + 1);
+  if (!data)
+    return;
+  data[0] = '\0';
+  b->data = data;
+  b->capacity = len + 1;
+}
+
 enum gn_buf_status gn_buf_append(struct gn_buf *b, const void *data,
                                  size_t len) {
-  enum gn_buf_status status = gn_buf_reserve(b, len);
-  if (status != GN_BUF_OK)
-    return status;
+  if (len >= b->capacity - b->len) { /* no room for it and the NUL */
+    enum gn_buf_status status = gn_buf_reserve(b, len);
+    if (status != GN_BUF_OK)
+      return status;
+  }
   if (len)
     memcpy(b->data + b->len, data, len);
   b->len += len;

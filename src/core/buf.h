@@ -20,6 +20,9 @@ enum gn_buf_status gn_buf_reserve(struct gn_buf *b, size_t extra);
 enum gn_buf_status gn_buf_append(struct gn_buf *b, const void *data,
                                  size_t len);
 enum gn_buf_status gn_buf_append_text(struct gn_buf *b, const char *text);
+/* As far as is known it will have so many bytes: an empty one gets room for
+ * just them. Nothing is lost if that fails. */
+void gn_buf_expect(struct gn_buf *b, size_t len);
 void gn_buf_reset(struct gn_buf *b); /* empties, keeps the memory */
 void gn_buf_free(struct gn_buf *b);
 char *gn_buf_steal(struct gn_buf *b); /* NULL if nothing was appended */

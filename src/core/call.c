@@ -5,9 +5,11 @@
 #include "alloc.h"
 #include "exchange.h"
 
+#include <string.h>
+
 struct call {
   struct gn_work work;           /* first, so that one is the other */
-  struct gn_exchange *exchange;  /* the request */
+  struct gn_exchange exchange;   /* the request */
 };
 
 static void on_done(struct gn_exchange *x) {
@@ -20,21 +22,21 @@ static void on_bytes(void *owner, uint64_t bytes, int64_t total) {
 }
 
 static void call_start(struct gn_work *w) {
-  gn_exchange_start(((struct call *)w)->exchange);
+  gn_exchange_start(&((struct call *)w)->exchange);
 }
 
 static void call_cancel(struct gn_work *w, const char *why) {
-  gn_exchange_cancel(((struct call *)w)->exchange, why);
+  gn_exchange_cancel(&((struct call *)w)->exchange, why);
 }
 
 /* Only rows wait for credit. */
 static void call_advance(struct gn_work *w) {
-  gn_rows_advance(((struct call *)w)->exchange->rows);
+  gn_rows_advance(((struct call *)w)->exchange.rows);
 }
 
 static void call_destroy(struct gn_work *w) {
   struct call *c = (struct call *)w;
-  gn_exchange_free(c->exchange);
+  gn_exchange_destroy(&c->exchange);
   gn_work_release(w);
   gn_free(c);
 }
@@ -46,25 +48,28 @@ static const struct gn_work_ops call_ops = {
 struct gn_work *gn_call_new(struct gn_engine *e, struct gn_mailbox *m,
                             struct gn_policy *p, struct gn_request *r,
                             struct gn_error *err) {
-  struct call *c = gn_alloc_zero(sizeof *c);
+  struct call *c = gn_alloc(sizeof *c);
   if (!c) {
     gn_request_free(r);
     gn_error_memory(err);
     return NULL;
   }
-  c->exchange = gn_exchange_new(e, r, p, on_done, c, err);
-  if (!c->exchange ||
-      gn_work_init(&c->work, &call_ops, e, m, p, false, err) != 0) {
-    gn_exchange_free(c->exchange);
-    gn_free(c);
-    return NULL;
+  memset(&c->work, 0, sizeof c->work);
+  if (gn_exchange_init(&c->exchange, e, r, p, on_done, c, err) != 0)
+    goto fail;
+  if (gn_work_init(&c->work, &call_ops, e, m, p, false, err) != 0) {
+    gn_exchange_destroy(&c->exchange);
+    goto fail;
   }
-  if (r->progress && c->exchange->file) {
-    c->exchange->file->progress = on_bytes;
-    c->exchange->file->owner = c;
+  if (r->progress && c->exchange.file) {
+    c->exchange.file->progress = on_bytes;
+    c->exchange.file->owner = c;
   }
-  if (c->exchange->rows)
+  if (c->exchange.rows)
     c->work.credits = gn_rows_credits(e);
-  c->exchange->work = &c->work;
+  c->exchange.work = &c->work;
   return &c->work;
+fail:
+  gn_free(c);
+  return NULL;
 }

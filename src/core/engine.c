@@ -37,41 +37,6 @@ void gn_engine_ref(struct gn_engine *e) {
   gn_engine_unlock(e);
 }
 
-struct gn_attempt *gn_engine_attempt_take(struct gn_engine *e,
-                                          uint64_t wanted) {
-  struct gn_attempt **link = &e->idle, *a;
-  if (!e->idle)
-    return gn_attempt_new();
-  while (wanted && *link && (*link)->setup.serial != wanted)
-    link = &(*link)->next;
-  if (!*link)
-    link = &e->idle;
-  a = *link;
-  *link = a->next;
-  e->idle_count--;
-  return a;
-}
-
-void gn_engine_attempt_give(struct gn_engine *e, struct gn_attempt *a) {
-  gn_attempt_release(a);
-  if (e->idle_count == IDLE_ATTEMPTS) {
-    gn_attempt_free(a);
-    return;
-  }
-  a->next = e->idle;
-  e->idle = a;
-  e->idle_count++;
-}
-
-static void free_attempts(struct gn_engine *e) {
-  struct gn_attempt *a;
-  while ((a = e->idle)) {
-    e->idle = a->next;
-    gn_attempt_free(a);
-  }
-  e->idle_count = 0;
-}
-
 bool gn_engine_finish_file(struct gn_engine *e, struct gn_file_job *job) {
   return e->files && gn_files_submit(e->files, job);
 }
@@ -89,34 +54,6 @@ static void wake_up(void *engine) {
   gn_engine_unlock(engine);
 }
 
-int gn_engine_wire_add(struct gn_engine *e, CURL *easy) {
-  return gn_sockets_add(&e->sockets, easy);
-}
-
-void gn_engine_wire_remove(struct gn_engine *e, CURL *easy) {
-  gn_sockets_remove(&e->sockets, easy);
-}
-
-struct gn_timers *gn_engine_timers(struct gn_engine *e) {
-  return &e->timers;
-}
-
-struct gn_random *gn_engine_random(struct gn_engine *e) {
-  return &e->random;
-}
-
-struct gn_counters *gn_engine_counters(struct gn_engine *e) {
-  return e->counters;
-}
-
-void gn_engine_count(struct gn_engine *e, enum gn_count what, int64_t n) {
-  gn_counters_add(e->counters, what, n);
-}
-
-void gn_engine_stats(struct gn_engine *e, struct gn_stats *out) {
-  gn_counters_read(e->counters, out);
-}
-
 /* The running list belongs to the step's thread; others only read it, with the
  * lock held. */
 static void list_add(struct gn_engine *e, struct gn_work *w) {
@@ -128,7 +65,7 @@ static void list_add(struct gn_engine *e, struct gn_work *w) {
   w->listed = true;
 }
 
-static void list_remove(struct gn_engine *e, struct gn_work *w) {
+void gn_engine_delist(struct gn_engine *e, struct gn_work *w) {
   if (!w->listed)
     return;
   if (w->prev)
@@ -144,9 +81,6 @@ void gn_work_finish(struct gn_work *w, struct gn_result *result) {
   if (result && result->error.kind != GN_OK)
     gn_engine_count(w->engine,
                     (enum gn_count)(GN_COUNT_ERRORS + result->error.kind), 1);
-  gn_engine_lock(w->engine);
-  list_remove(w->engine, w);
-  gn_engine_unlock(w->engine);
   gn_work_post_done(w, result);
   w->ops->destroy(w);
 }
@@ -159,24 +93,29 @@ void gn_engine_run(struct gn_engine *e, struct gn_work *w) {
   w->ops->start(w);
 }
 
-static bool take_incoming(struct gn_engine *e) {
-  struct gn_work *w;
-  gn_engine_lock(e);
-  w = e->incoming;
-  if (w) {
-    e->incoming = w->next;
-    if (!e->incoming)
-      e->incoming_tail = NULL;
+/* With the lock held; in the order they came. */
+static struct gn_work *take_incoming(struct gn_engine *e) {
+  struct gn_work *first = e->incoming, *w = first;
+  while (w) {
+    struct gn_work *next = w->starts = w->next;
     list_add(e, w);
+    w = next;
   }
-  gn_engine_unlock(e);
-  if (w)
+  e->incoming = e->incoming_tail = NULL;
+  return first;
+}
+
+/* Starting one never ends another one. */
+static void start_works(struct gn_work *w) {
+  while (w) {
+    struct gn_work *next = w->starts;
     w->ops->start(w);
-  return w != NULL;
+    w = next;
+  }
 }
 
 /* One flagged work per call, since handling it may end it. */
-static bool take_attention(struct gn_engine *e) {
+static void take_attention(struct gn_engine *e) {
   struct gn_work *w;
   bool cancelled = false;
   gn_engine_lock(e);
@@ -195,7 +134,23 @@ static bool take_attention(struct gn_engine *e) {
     w->ops->cancel(w, "cancelled by the caller");
   else if (w)
     w->ops->advance(w);
-  return w != NULL;
+}
+
+/* Begins the work, with what is new of it. True: there are answers, too. */
+static bool begin_work(struct gn_engine *e) {
+  bool answers;
+  gn_engine_work_begin(e);
+  while (e->incoming || e->attention) {
+    struct gn_work *fresh = take_incoming(e);
+    gn_engine_unlock(e);
+    start_works(fresh);
+    if (!fresh)
+      take_attention(e);
+    gn_engine_lock(e);
+  }
+  answers = e->supplies != NULL;
+  gn_engine_unlock(e);
+  return answers;
 }
 
 static void reap(struct gn_engine *e) {
@@ -217,18 +172,22 @@ static void run_wire(struct gn_engine *e) {
   reap(e);
 }
 
+/* True: there were some that are due. */
+static bool run_timers(struct gn_engine *e) {
+  return gn_timer_next(&e->timers) != GN_NEVER &&
+         gn_timer_run(&e->timers, gn_now_ms()) > 0;
+}
+
 static void run_once(struct gn_engine *e) {
-  gn_engine_work_begin(e);
-  while (take_incoming(e) || take_attention(e)) {
-  }
+  bool answers = begin_work(e);
   take_files(e);
-  gn_relay_run(e);
-  gn_timer_run(&e->timers, gn_now_ms());
+  if (answers)
+    gn_relay_run(e);
+  run_timers(e);
   run_wire(e);
   /* What that led to, such as the next page's request, leaves at once: who
    * steps may not come again soon. */
-  if (gn_timer_next(&e->timers) != GN_NEVER &&
-      gn_timer_run(&e->timers, gn_now_ms()) > 0)
+  if (run_timers(e))
     run_wire(e);
   gn_engine_work_end(e);
 }
@@ -268,17 +227,18 @@ static void poll_sockets(struct gn_engine *e, int ms) {
 
 static void step(struct gn_engine *e, int64_t ms) {
   uint64_t before = gn_engine_sequence(e);
-  int64_t now, due, wait = ms;
+  int64_t due, wait = ms;
   /* A thread has worked before it waits: by the step before. */
   if (!e->threaded) {
     run_once(e);
     if (gn_engine_sequence(e) != before)
       return;
   }
-  now = gn_now_ms();
   due = gn_timer_next(&e->timers);
-  if (due != GN_NEVER && due - now < wait)
-    wait = due - now;
+  if (due != GN_NEVER) {
+    int64_t left = due - gn_now_ms();
+    wait = left < wait ? left : wait;
+  }
   if (wait > (e->threaded ? LONGEST_POLL_MS : INLINE_POLL_MS))
     wait = e->threaded ? LONGEST_POLL_MS : INLINE_POLL_MS;
   if (wait < 0)
@@ -290,9 +250,7 @@ static void step(struct gn_engine *e, int64_t ms) {
 /* On the step's thread, or when there is none any more. */
 static void shut_down(struct gn_engine *e) {
   struct gn_work *w;
-  gn_engine_work_begin(e);
-  while (take_incoming(e)) {
-  }
+  begin_work(e);
   if (e->files)
     gn_files_stop(e->files);
   take_files(e);
@@ -302,7 +260,7 @@ static void shut_down(struct gn_engine *e) {
   gn_lanes_free(&e->lanes);
   gn_doorbell_free(e->doorbell);
   e->doorbell = NULL;
-  free_attempts(e);
+  gn_engine_free_attempts(e);
   gn_files_free(e->files);
   e->files = NULL;
   gn_sockets_close(&e->sockets);
@@ -314,6 +272,8 @@ static void shut_down(struct gn_engine *e) {
   pthread_cond_broadcast(&e->changed);
   gn_engine_unlock(e);
 }
+
+static void destroy(struct gn_engine *e);
 
 /* An inline engine may be closed by another thread than the one that steps it:
  * a process that exits closes all of them. */
@@ -333,15 +293,22 @@ static bool step_begin(struct gn_engine *e) {
 
 static void step_end(struct gn_engine *e) {
   bool last;
+  int left = 1;
   gn_engine_lock(e);
   e->stepping = false;
   last = e->left_to_step;
   if (e->stopping)
     pthread_cond_broadcast(&e->changed);
+  if (!last)
+    left = --e->refs;
   gn_engine_unlock(e);
-  if (last)
+  if (last) {
     shut_down(e);
-  gn_engine_unref(e);
+    gn_engine_unref(e);
+  } else if (left == 0) {
+    gn_engine_close(e);
+    destroy(e);
+  }
 }
 
 void gn_engine_step(struct gn_engine *e, int64_t ms) {
@@ -365,11 +332,7 @@ static bool wait_for_step(struct gn_engine *e) {
 }
 
 static bool is_stopping(struct gn_engine *e) {
-  bool stopping;
-  gn_engine_lock(e);
-  stopping = e->stopping;
-  gn_engine_unlock(e);
-  return stopping;
+  return atomic_load_explicit(&e->stopping, memory_order_acquire);
 }
 
 static void *thread_main(void *arg) {
@@ -541,11 +504,7 @@ bool gn_engine_is_threaded(const struct gn_engine *e) {
 }
 
 uint64_t gn_engine_sequence(struct gn_engine *e) {
-  uint64_t sequence;
-  gn_engine_lock(e);
-  sequence = e->sequence;
-  gn_engine_unlock(e);
-  return sequence;
+  return atomic_load_explicit(&e->sequence, memory_order_acquire);
 }
 
 static void wait_threaded(struct gn_engine *e, uint64_t seen, int64_t ms) {
@@ -557,8 +516,22 @@ static void wait_threaded(struct gn_engine *e, uint64_t seen, int64_t ms) {
   gn_engine_unlock(e);
 }
 
-uint64_t gn_engine_wait(struct gn_engine *e, uint64_t seen, int64_t ms) {
+/* Mostly the first step brings what is waited for: what time it is then is of
+ * no interest. */
+static void wait_inline(struct gn_engine *e, uint64_t seen, int64_t ms) {
   int64_t until = gn_now_ms() + ms;
+  if (!step_begin(e))
+    return;
+  do {
+    step(e, ms);
+    if (gn_engine_sequence(e) != seen)
+      break;
+    ms = until - gn_now_ms();
+  } while (ms > 0 && !is_stopping(e));
+  step_end(e);
+}
+
+uint64_t gn_engine_wait(struct gn_engine *e, uint64_t seen, int64_t ms) {
   if (gn_engine_is_closed(e))
     return gn_engine_sequence(e);
   if (e->threaded) {
@@ -568,8 +541,7 @@ uint64_t gn_engine_wait(struct gn_engine *e, uint64_t seen, int64_t ms) {
   /* Where there are events that the caller has not seen, it must not sleep. */
   if (gn_engine_sequence(e) != seen)
     gn_engine_step(e, 0);
-  while (gn_engine_sequence(e) == seen && gn_now_ms() < until &&
-         !is_stopping(e))
-    gn_engine_step(e, until - gn_now_ms());
+  else if (ms > 0)
+    wait_inline(e, seen, ms);
   return gn_engine_sequence(e);
 }

@@ -1,6 +1,6 @@
 /* Owns: what an engine is made of, for the files that work on it.
- * Must not: be included by anything but engine.c, submit.c, relay.c, lane.c,
- * notify.c, rest.c and doorbell.c.
+ * Must not: be included by anything but engine.c, submit.c, pool.c, relay.c,
+ * lane.c, notify.c, rest.c and doorbell.c.
  */
 #ifndef GN_ENGINE_STATE_H
 #define GN_ENGINE_STATE_H
@@ -17,8 +17,9 @@
 #include "work.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
-#define IDLE_ATTEMPTS 64
+#define IDLE_ATTEMPTS 128 /* as many connections are kept */
 
 struct gn_engine {
   struct gn_sockets sockets;        /* the step's thread only */
@@ -40,7 +41,7 @@ struct gn_engine {
   struct gn_supply *supplies;       /* answers, oldest first; the lock */
   struct gn_supply *supplies_tail;  /* answers, newest; the lock */
   bool attention;                   /* some work has a flag up; the lock */
-  bool stopping;                    /* no more work is taken; the lock */
+  atomic_bool stopping;             /* takes no more work; set with the lock */
   bool stopped;                     /* nothing runs any more; the lock */
   bool stepping;                    /* inline: a step runs; the lock */
   bool left_to_step;                /* it shuts down as it ends; the lock */
@@ -49,7 +50,7 @@ struct gn_engine {
   unsigned generation;              /* of the process that made it */
   int refs;                         /* owner, mailboxes, thread; the lock */
   uint64_t next_id;                 /* ids given so far; the lock */
-  uint64_t sequence;                /* events posted so far; the lock */
+  atomic_uint_fast64_t sequence;    /* events posted; set with the lock */
   struct gn_roster roster;          /* its mailboxes; the lock */
   struct gn_descriptor descriptor;  /* for a host's loop; the lock */
   bool has_descriptor;              /* it was made; the lock */
@@ -70,7 +71,11 @@ void gn_engine_wake(struct gn_engine *e);
 /* It is closed: every loop may know, and nobody connects any more. */
 void gn_engine_hush(struct gn_engine *e);
 
-/* rest.c: around all that runs libcurl, but its poll. */
+/* pool.c: at the engine's end. */
+void gn_engine_free_attempts(struct gn_engine *e);
+
+/* rest.c: around all that runs libcurl, but its poll. It begins with the lock
+ * held, so that what is new can be looked at. */
 void gn_engine_work_begin(struct gn_engine *e);
 void gn_engine_work_end(struct gn_engine *e);
 /* For the process's list. */

@@ -28,9 +28,8 @@ static struct gn_result *new_result(const struct gn_request *r,
                                                             : p->max_body,
                                     err);
   result->records = gn_alloc(GN_RECORDS_FIRST * sizeof *result->records);
-  result->url = gn_strdup(r->url);
   result->server_url = r->download || r->server_url;
-  if (!result->body || !result->records || !result->url) {
+  if (!result->body || !result->records) {
     gn_result_free(result);
     gn_error_memory(err);
     return NULL;
@@ -38,17 +37,11 @@ static struct gn_result *new_result(const struct gn_request *r,
   return result;
 }
 
-struct gn_exchange *gn_exchange_new(struct gn_engine *e,
-                                    struct gn_request *request,
-                                    struct gn_policy *policy,
-                                    void (*done)(struct gn_exchange *),
-                                    void *owner, struct gn_error *err) {
-  struct gn_exchange *x = gn_alloc_zero(sizeof *x);
-  if (!x) {
-    gn_request_free(request);
-    gn_error_memory(err);
-    return NULL;
-  }
+int gn_exchange_init(struct gn_exchange *x, struct gn_engine *e,
+                     struct gn_request *request, struct gn_policy *policy,
+                     void (*done)(struct gn_exchange *), void *owner,
+                     struct gn_error *err) {
+  memset(x, 0, sizeof *x);
   x->engine = e;
   x->request = request;
   x->policy = gn_policy_ref(policy);
@@ -68,11 +61,28 @@ struct gn_exchange *gn_exchange_new(struct gn_engine *e,
   }
   if (x->result && request->rows)
     x->rows = gn_rows_new(x, err);
-  if (!x->result || (request->file && !x->result->file) ||
-      (request->rows && !x->rows)) {
-    if (x->result && x->file)
-      gn_error_memory(err);
-    gn_exchange_free(x);
+  if (x->result && (!request->file || x->result->file) &&
+      (!request->rows || x->rows))
+    return 0;
+  if (x->result && x->file)
+    gn_error_memory(err);
+  gn_exchange_destroy(x);
+  return -1;
+}
+
+struct gn_exchange *gn_exchange_new(struct gn_engine *e,
+                                    struct gn_request *request,
+                                    struct gn_policy *policy,
+                                    void (*done)(struct gn_exchange *),
+                                    void *owner, struct gn_error *err) {
+  struct gn_exchange *x = gn_alloc(sizeof *x);
+  if (!x) {
+    gn_request_free(request);
+    gn_error_memory(err);
+    return NULL;
+  }
+  if (gn_exchange_init(x, e, request, policy, done, owner, err) != 0) {
+    gn_free(x);
     return NULL;
   }
   return x;
@@ -142,8 +152,7 @@ int64_t gn_exchange_timeout_ms(const struct gn_exchange *x) {
                                 : x->policy->timeout_ms;
 }
 
-static int64_t remaining_ms(struct gn_exchange *x) {
-  int64_t now = gn_now_ms();
+static int64_t remaining_ms(struct gn_exchange *x, int64_t now) {
   if (x->request->download && x->request->timeout_ms == 0)
     x->deadline = GN_NEVER;
   if (x->deadline == 0)
@@ -153,25 +162,28 @@ static int64_t remaining_ms(struct gn_exchange *x) {
   return x->deadline > now ? x->deadline - now : -1;
 }
 
-static void make_plan(struct gn_exchange *x, struct gn_attempt_plan *plan) {
+static void make_plan(struct gn_exchange *x, struct gn_attempt_plan *plan,
+                      int64_t now) {
   plan->exchange = x;
   plan->request = x->request;
   plan->policy = x->policy;
   plan->counters = gn_engine_counters(x->engine);
   plan->url = gn_exchange_url(x);
+  plan->at_base = gn_policy_at_base(x->policy, plan->url);
   plan->foreign = x->request->download ||
-                  (server_chose_url(x) &&
+                  (!plan->at_base && server_chose_url(x) &&
                    !gn_policy_owns(x->policy, plan->url));
   plan->check_address = server_chose_url(x);
-  plan->timeout_ms = remaining_ms(x);
+  plan->timeout_ms = remaining_ms(x, now);
   plan->result = x->result;
   plan->file = x->file;
   plan->rows = x->rows;
 }
 
-static int put_on_wire(struct gn_exchange *x, struct gn_error *err) {
+static int put_on_wire(struct gn_exchange *x, int64_t now,
+                       struct gn_error *err) {
   struct gn_attempt_plan plan;
-  make_plan(x, &plan);
+  make_plan(x, &plan, now);
   if (plan.timeout_ms < 0)
     return gn_error_set(err, GN_TIMEOUT, "deadline",
                         "the deadline passed before the request left");
@@ -193,10 +205,10 @@ static int put_on_wire(struct gn_exchange *x, struct gn_error *err) {
              ? 0 : gn_error_memory(err);
 }
 
-static void send_attempt(struct gn_exchange *x) {
+static void send_attempt(struct gn_exchange *x, double now) {
   struct gn_error err;
   gn_error_clear(&err);
-  if (put_on_wire(x, &err) != 0) {
+  if (put_on_wire(x, (int64_t)(now * 1000), &err) != 0) {
     drop_attempt(x);
     x->result->error = err;
     gn_exchange_end(x);
@@ -204,16 +216,17 @@ static void send_attempt(struct gn_exchange *x) {
   }
   x->on_wire = true;
   gn_rate_use(&x->place);
-  x->sent_at = gn_now();
+  x->sent_at = now;
   gn_engine_count(x->engine, GN_COUNT_REQUESTS, 1);
   gn_engine_count(x->engine, GN_COUNT_SENT, (int64_t)x->request->body_len);
   gn_lane_sent(x);
 }
 
 static void set_timer(struct gn_exchange *x, double seconds) {
-  int64_t ms = (int64_t)(seconds * 1000);
-  gn_timer_set(gn_engine_timers(x->engine), &x->timer,
-               gn_now_ms() + ms + (seconds > 0));
+  int64_t when = GN_AT_ONCE;
+  if (seconds > 0)
+    when = gn_now_ms() + (int64_t)(seconds * 1000) + 1;
+  gn_timer_set(gn_engine_timers(x->engine), &x->timer, when);
 }
 
 void gn_exchange_send_later(struct gn_exchange *x, double seconds) {
@@ -229,7 +242,7 @@ static bool needs_token(const struct gn_exchange *x) {
 
 /* False: it waits for a token, or has ended. */
 static bool has_token(struct gn_exchange *x) {
-  int64_t now = gn_now_ms();
+  int64_t now;
   int rc;
   if (!needs_token(x))
     return true;
@@ -243,6 +256,7 @@ static bool has_token(struct gn_exchange *x) {
     gn_exchange_end(x);
     return false;
   }
+  now = gn_now_ms();
   gn_pace_waits_for(x, GN_COUNT_WAITING_TOKEN);
   x->token_since = now;
   gn_timer_set(gn_engine_timers(x->engine), &x->timer,
@@ -282,7 +296,7 @@ bool gn_exchange_renew_token(struct gn_exchange *x, struct gn_record *record) {
 static void on_timer(struct gn_timer *t) {
   struct gn_exchange *x = t->owner;
   bool told = x->place.ticket > 0; /* that it waits */
-  double wait;
+  double now, wait;
   gn_pace_wait_ends(x);
   if (x->on_wire) { /* the deadline, and nobody has answered */
     if (!gn_rows_begun(x->rows))
@@ -303,14 +317,15 @@ static void on_timer(struct gn_timer *t) {
   }
   if (!has_token(x))
     return;
+  now = gn_now();
   if (!gn_lane_enter(x, gn_exchange_url(x))) {
-    remaining_ms(x);
+    remaining_ms(x, (int64_t)(now * 1000));
     gn_timer_set(gn_engine_timers(x->engine), &x->timer, x->deadline);
     return;
   }
-  wait = gn_pace_wait(x);
+  wait = gn_pace_wait(x, now);
   if (wait <= 0) {
-    send_attempt(x);
+    send_attempt(x, now);
     return;
   }
   if (x->deadline != 0 && x->deadline != GN_NEVER &&
@@ -352,9 +367,7 @@ struct gn_result *gn_exchange_take_result(struct gn_exchange *x) {
   return r;
 }
 
-void gn_exchange_free(struct gn_exchange *x) {
-  if (!x)
-    return;
+void gn_exchange_destroy(struct gn_exchange *x) {
   drop_attempt(x);
   gn_timer_clear(gn_engine_timers(x->engine), &x->timer);
   gn_token_leave(&x->token);
@@ -365,5 +378,11 @@ void gn_exchange_free(struct gn_exchange *x) {
   gn_download_free(x->file);
   gn_rows_free(x->rows);
   gn_free(x->url);
+}
+
+void gn_exchange_free(struct gn_exchange *x) {
+  if (!x)
+    return;
+  gn_exchange_destroy(x);
   gn_free(x);
 }

@@ -38,6 +38,7 @@ struct gn_exchange {
   unsigned sends;              /* attempts so far, redirects not counted */
   double started;              /* monotonic seconds */
   double sent_at;              /* when the current attempt left */
+  double took;                 /* seconds, the last attempt */
   int64_t deadline;            /* monotonic ms; 0: not yet made; or GN_NEVER */
   double budget_taken;         /* retry tokens to give back on success */
   struct gn_token_waiter token; /* waits for a token */
@@ -54,6 +55,11 @@ struct gn_exchange *gn_exchange_new(struct gn_engine *e,
                                     struct gn_policy *policy,
                                     void (*done)(struct gn_exchange *),
                                     void *owner, struct gn_error *err);
+/* The same for one that is part of its owner; -1: it is nothing then. */
+int gn_exchange_init(struct gn_exchange *x, struct gn_engine *e,
+                     struct gn_request *request, struct gn_policy *policy,
+                     void (*done)(struct gn_exchange *), void *owner,
+                     struct gn_error *err);
 void gn_exchange_start(struct gn_exchange *x);
 /* Ends it with kind GN_CANCELLED; done is called. A file that is being renamed
  * cannot be called back: it ends a moment later, as what it is. */
@@ -66,5 +72,6 @@ void gn_exchange_completed(struct gn_exchange *x, CURLcode rc);
 const char *gn_exchange_url(const struct gn_exchange *x);
 struct gn_result *gn_exchange_take_result(struct gn_exchange *x);
 void gn_exchange_free(struct gn_exchange *x);
+void gn_exchange_destroy(struct gn_exchange *x); /* after gn_exchange_init */
 
 #endif

@@ -46,24 +46,28 @@ static unsigned of_encoding(unsigned marks, const char *value, size_t len) {
              ? once(marks, GN_HEAD_CHUNKED) : GN_HEAD_FRAMING;
 }
 
+/* The letter that tells most names with the same first one apart is compared
+ * first: a block has a dozen lines, and none of these among them, mostly. */
 unsigned gn_head_mark(unsigned marks, const char *line, size_t len) {
   static const char length[] = "Content-Length:";
   static const char encoding[] = "Transfer-Encoding:";
-  switch (len > 0 ? *line | 0x20 : 0) {
+  char ninth = len > 8 ? (char)(line[8] | 0x20) : 0;
+  switch (len > 8 ? *line | 0x20 : 0) {
   case 'c':
-    if (BEGINS(line, len, length))
+    if (ninth == 'l' && BEGINS(line, len, length))
       return marks | of_length(marks, line + sizeof length - 1,
                                len - (sizeof length - 1));
-    if (BEGINS(line, len, "Content-Encoding"))
+    if (ninth == 'e' && BEGINS(line, len, "Content-Encoding"))
       return marks | GN_HEAD_CODING;
     break;
   case 't':
-    if (BEGINS(line, len, encoding))
+    if (ninth == '-' && BEGINS(line, len, encoding))
       return marks | of_encoding(marks, line + sizeof encoding - 1,
                                  len - (sizeof encoding - 1));
     break;
   case 'r':
-    return BEGINS(line, len, "RateLimit") ? marks | GN_HEAD_QUOTA : marks;
+    return ninth == 't' && BEGINS(line, len, "RateLimit")
+               ? marks | GN_HEAD_QUOTA : marks;
   case 'x':
     return BEGINS(line, len, "X-Rate") ? marks | GN_HEAD_QUOTA : marks;
   }

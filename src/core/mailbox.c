@@ -36,14 +36,10 @@ struct gn_mailbox *gn_mailbox_new(struct gn_engine *e) {
     return NULL;
   gn_engine_ref(e);
   m->engine = e;
-  m->refs = 1;
+  atomic_init(&m->refs, 1);
+  atomic_init(&m->count, 0);
   gn_engine_enrol(e, m);
   return m;
-}
-
-/* With the lock held; true if it was the last reference. */
-static bool unref_locked(struct gn_mailbox *m) {
-  return --m->refs == 0;
 }
 
 static void free_all(struct gn_event *events) {
@@ -62,17 +58,12 @@ static void drop(struct gn_mailbox *m) {
 }
 
 void gn_mailbox_release(struct gn_mailbox *m) {
-  bool last;
-  gn_engine_lock(m->engine);
-  last = unref_locked(m);
-  gn_engine_unlock(m->engine);
-  if (last)
+  if (atomic_fetch_sub(&m->refs, 1) == 1)
     drop(m);
 }
 
 void gn_mailbox_close(struct gn_mailbox *m) {
   struct gn_event *events;
-  bool last;
   gn_engine_cancel_mailbox(m->engine, m);
   gn_engine_lock(m->engine);
   gn_engine_strike(m->engine, m);
@@ -80,15 +71,21 @@ void gn_mailbox_close(struct gn_mailbox *m) {
   events = m->head;
   m->head = m->tail = NULL;
   m->count = 0;
-  last = unref_locked(m);
   gn_engine_unlock(m->engine);
   free_all(events);
-  if (last)
-    drop(m);
+  gn_mailbox_release(m);
+}
+
+/* Mostly there is nothing yet; what comes this very moment, the next look
+ * finds. */
+static bool is_empty(struct gn_mailbox *m) {
+  return atomic_load_explicit(&m->count, memory_order_acquire) == 0;
 }
 
 struct gn_event *gn_mailbox_take(struct gn_mailbox *m) {
   struct gn_event *event;
+  if (is_empty(m))
+    return NULL;
   gn_engine_lock(m->engine);
   event = m->head;
   if (event) {
@@ -106,6 +103,8 @@ struct gn_event *gn_mailbox_take(struct gn_mailbox *m) {
 
 bool gn_mailbox_peek(struct gn_mailbox *m, struct gn_event *copy) {
   bool any;
+  if (is_empty(m))
+    return false;
   gn_engine_lock(m->engine);
   any = m->head != NULL;
   if (any)
@@ -115,11 +114,7 @@ bool gn_mailbox_peek(struct gn_mailbox *m, struct gn_event *copy) {
 }
 
 size_t gn_mailbox_pending(struct gn_mailbox *m) {
-  size_t count;
-  gn_engine_lock(m->engine);
-  count = m->count;
-  gn_engine_unlock(m->engine);
-  return count;
+  return atomic_load_explicit(&m->count, memory_order_acquire);
 }
 
 void gn_mailbox_drop_pages(struct gn_mailbox *m, uint64_t id) {
@@ -154,9 +149,13 @@ static bool is_too_much(struct gn_mailbox *m, const struct gn_event *event) {
   return false;
 }
 
-static void post(struct gn_mailbox *m, struct gn_event *event) {
+/* ended: the work whose end it is, or NULL. */
+static void post(struct gn_mailbox *m, struct gn_event *event,
+                 struct gn_work *ended) {
   struct gn_bell *waiters;
   gn_engine_lock(m->engine);
+  if (ended)
+    gn_engine_delist(m->engine, ended);
   if (is_too_much(m, event)) {
     gn_engine_unlock(m->engine);
     gn_event_free(event);
@@ -189,9 +188,7 @@ int gn_work_init(struct gn_work *w, const struct gn_work_ops *ops,
   w->engine = e;
   w->policy = gn_policy_ref(p);
   w->mailbox = m;
-  gn_engine_lock(e);
-  m->refs++;
-  gn_engine_unlock(e);
+  atomic_fetch_add_explicit(&m->refs, 1, memory_order_relaxed);
   return 0;
 }
 
@@ -226,7 +223,7 @@ int gn_work_post(struct gn_work *w, enum gn_event_type type,
     gn_result_free(result);
     return -1;
   }
-  post(w->mailbox, event);
+  post(w->mailbox, event, NULL);
   return 0;
 }
 
@@ -243,7 +240,7 @@ int gn_work_post_traffic(struct gn_work *w, enum gn_event_type type,
     return -1;
   }
   event->traffic = traffic;
-  post(w->mailbox, event);
+  post(w->mailbox, event, NULL);
   return 0;
 }
 
@@ -254,7 +251,7 @@ int gn_work_post_rows(struct gn_work *w, struct gn_batch *batch) {
     return -1;
   }
   event->batch = batch;
-  post(w->mailbox, event);
+  post(w->mailbox, event, NULL);
   return 0;
 }
 
@@ -266,7 +263,7 @@ int gn_work_post_progress(struct gn_work *w, unsigned pending,
   event->pending = pending;
   event->finished = finished;
   event->polls = polls;
-  post(w->mailbox, event);
+  post(w->mailbox, event, NULL);
   return 0;
 }
 
@@ -278,7 +275,7 @@ void gn_work_post_bytes(struct gn_work *w, uint64_t bytes, int64_t total) {
     return;
   event->bytes = bytes;
   event->total = total;
-  post(w->mailbox, event);
+  post(w->mailbox, event, NULL);
 }
 
 void gn_work_post_done(struct gn_work *w, struct gn_result *result) {
@@ -286,7 +283,7 @@ void gn_work_post_done(struct gn_work *w, struct gn_result *result) {
   w->done = NULL;
   event->id = w->id;
   event->result = result;
-  post(w->mailbox, event);
+  post(w->mailbox, event, w);
 }
 
 void gn_work_fail(struct gn_work *w, struct gn_result *result,

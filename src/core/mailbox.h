@@ -9,6 +9,7 @@
 #include "json_split.h"
 #include "traffic.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -49,12 +50,12 @@ struct gn_mailbox {
   struct gn_mailbox *next_marked; /* in the roster, marked later */
   struct gn_mailbox *prev_marked; /* in the roster, marked earlier */
   struct gn_bell *waiters;  /* at the doorbell, subscribed to this one */
-  int refs;                 /* the waiter's and one per running work */
+  atomic_int refs;          /* the waiter's and one per running work */
   bool marked;              /* in the roster's list of those to tell of */
   bool closed;              /* nobody will take; events are dropped */
   struct gn_event *head;    /* oldest */
   struct gn_event *tail;    /* newest */
-  size_t count;             /* how many wait */
+  atomic_size_t count;      /* how many wait; changed with the lock */
   size_t logs;              /* how many of them are log events */
   uint64_t dropped;         /* what no event has told of yet */
 };

@@ -32,7 +32,7 @@ static void signal_descriptor(struct gn_engine *e) {
 }
 
 struct gn_bell *gn_engine_posted(struct gn_engine *e, struct gn_mailbox *m) {
-  e->sequence++;
+  atomic_fetch_add_explicit(&e->sequence, 1, memory_order_release);
   pthread_cond_broadcast(&e->changed);
   gn_roster_mark(&e->roster, m);
   signal_descriptor(e);

@@ -17,8 +17,8 @@ void gn_pace_give_back(struct gn_exchange *x) {
  * behind a long wait, would hold up everybody who comes before it; one that a
  * pause has overtaken is taken anew behind it. A file's host is not the one
  * whose rate is known. */
-double gn_pace_wait(struct gn_exchange *x) {
-  double now = gn_now(), wait;
+double gn_pace_wait(struct gn_exchange *x, double now) {
+  double wait;
   struct gn_rate *rate = x->policy->rate;
   if (x->request->download ||
       (x->place.taken && !gn_rate_missed(rate, now, &x->place) &&
@@ -26,7 +26,7 @@ double gn_pace_wait(struct gn_exchange *x) {
         x->paused >= x->policy->retry.max_wait)))
     return 0;
   wait = gn_rate_reserve(rate, now, &x->place);
-  if (gn_rate_paused(rate, now))
+  if (wait > 0 && gn_rate_paused(rate, now))
     x->paused += wait;
   return wait;
 }

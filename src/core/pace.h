@@ -8,7 +8,7 @@
 #include "exchange.h"
 
 /* Seconds until the rate lets the next attempt leave, 0: now. */
-double gn_pace_wait(struct gn_exchange *x);
+double gn_pace_wait(struct gn_exchange *x, double now);
 /* A request that never left does not count. */
 void gn_pace_give_back(struct gn_exchange *x);
 /* A wait that is no attempt, or that there was no time for one. */

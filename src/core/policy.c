@@ -338,13 +338,17 @@ bool gn_policy_take_retry(struct gn_policy *p, bool throttled) {
   bool taken;
   pthread_mutex_lock(&p->lock);
   taken = gn_retry_budget_take(&p->budget, throttled);
+  p->spent = true;
   pthread_mutex_unlock(&p->lock);
   return taken;
 }
 
 void gn_policy_refund(struct gn_policy *p, double taken) {
+  if (!p->spent)
+    return;
   pthread_mutex_lock(&p->lock);
   gn_retry_budget_refund(&p->budget, taken);
+  p->spent = p->budget.tokens < GN_RETRY_BUDGET;
   pthread_mutex_unlock(&p->lock);
 }
 

@@ -94,7 +94,8 @@ struct gn_policy {
   struct gn_retry_policy retry;  /* as in the options */
   struct gn_rate *rate;          /* its own, or one that clients share */
   struct gn_quota_rules quota;   /* which headers speak of the rate */
-  pthread_mutex_t lock;          /* guards the two below */
+  pthread_mutex_t lock;          /* guards the three below */
+  atomic_bool spent;             /* the budget is not full; read without it */
   struct gn_retry_budget budget; /* the client's retries */
   int own_class;                 /* enum gn_address_class of the own origin */
 };

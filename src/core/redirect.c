@@ -12,7 +12,7 @@
 
 /* Any other method would have to change, or send its body once more. */
 static bool is_read(const struct gn_request *r) {
-  return strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0;
+  return r->reads || strcmp(r->method, "HEAD") == 0;
 }
 
 int gn_redirect_follow(struct gn_exchange *x, struct gn_error *err) {

@@ -179,7 +179,7 @@ static struct gn_traffic *answered(struct gn_exchange *x, CURLcode rc,
   t->answered = true;
   t->status = status;
   t->curl_code = (int)rc;
-  t->elapsed = gn_now() - x->sent_at;
+  t->elapsed = x->took;
   if (rc != CURLE_OK)
     snprintf(t->text, sizeof t->text, "%s",
              *x->attempt->text ? x->attempt->text : curl_easy_strerror(rc));

@@ -23,7 +23,10 @@ struct gn_request *gn_request_new(const char *method, const char *url,
     gn_error_memory(err);
     return NULL;
   }
-  r->safe = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+  r->reads = strcmp(method, "GET") == 0;
+  r->posts = !r->reads && (strcmp(method, "POST") == 0 ||
+                           strcmp(method, "PUT") == 0);
+  r->safe = r->reads || strcmp(method, "HEAD") == 0;
   r->redirects = r->safe ? 5 : 0;
   return r;
 }
@@ -127,8 +130,7 @@ bool gn_request_has_header(const struct gn_request *r, const char *line) {
 }
 
 bool gn_request_carries_body(const struct gn_request *r) {
-  return r->body || strcmp(r->method, "POST") == 0 ||
-         strcmp(r->method, "PUT") == 0;
+  return r->body || r->posts;
 }
 
 int gn_request_set_url(struct gn_request *r, const char *url,
@@ -207,7 +209,6 @@ void gn_result_free(struct gn_result *r) {
   gn_sink_free(r->body);
   gn_free(r->file);
   gn_free(r->records);
-  gn_free(r->url);
   gn_free(r->next);
   gn_free(r->id);
   gn_request_free(r->request);
@@ -233,8 +234,8 @@ struct gn_record *gn_result_add_record(struct gn_result *r) {
 }
 
 void gn_result_url(const struct gn_result *r, char *out, size_t cap) {
-  if (r->url)
-    gn_url_redact(r->url, r->server_url, out, cap);
+  if (r->request)
+    gn_url_redact(r->request->url, r->server_url, out, cap);
   else
     *out = '\0';
 }

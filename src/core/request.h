@@ -27,6 +27,8 @@ struct gn_request {
   char *scope;          /* the access scope that it needs, or NULL */
   char *rows;           /* a good body is given as the rows of the list at this
                            JSON path; NULL: as it is */
+  bool reads;           /* the method is GET */
+  bool posts;           /* the method is POST or PUT */
   bool safe;            /* sending it twice does no harm */
   bool download;        /* a server-supplied URL of a file */
   bool server_url;      /* a server-supplied URL of an API page */
@@ -68,13 +70,13 @@ struct gn_result {
   struct gn_record *records;        /* the attempts, oldest first, or NULL */
   size_t record_count;              /* how many */
   double elapsed;                   /* seconds from submit to the end */
-  char *url;                        /* as sent; show gn_result_url only */
-  bool server_url;                  /* url came from the server */
+  bool server_url;                  /* its URL came from the server */
   char *next;                       /* what asks for the page after, or NULL */
   bool last;                        /* a page that has none after it */
   char *id;                         /* a polled report's id, or NULL */
   char state[16];                   /* a polled report's state */
-  struct gn_request *request;       /* what was sent, or NULL */
+  struct gn_request *request;       /* what was sent, or NULL; of its URL show
+                                     * gn_result_url only */
 };
 
 struct gn_request *gn_request_new(const char *method, const char *url,

@@ -13,7 +13,6 @@ void gn_engine_work_begin(struct gn_engine *e) {
   while (e->forking)
     pthread_cond_wait(&e->changed, &e->lock);
   e->at_work = true;
-  gn_engine_unlock(e);
 }
 
 void gn_engine_work_end(struct gn_engine *e) {

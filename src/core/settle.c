@@ -130,7 +130,7 @@ static void judge(struct gn_exchange *x, const struct gn_attempt *a,
   struct gn_record *record = gn_result_add_record(x->result);
   struct gn_result *r = x->result;
   record->status = o->status;
-  record->elapsed = gn_now() - x->sent_at;
+  record->elapsed = x->took;
   gn_retry_judge(o, x->request->safe, &v);
   if (sink_error->kind != GN_OK && v.kind != GN_IN_DOUBT) {
     v.kind = sink_error->kind;
@@ -142,7 +142,8 @@ static void judge(struct gn_exchange *x, const struct gn_attempt *a,
     if (v.kind == GN_TIMEOUT || v.kind == GN_IN_DOUBT)
       snprintf(v.code, sizeof v.code, "deadline");
   }
-  snprintf(record->code, sizeof record->code, "%s", v.code);
+  if (*v.code)
+    snprintf(record->code, sizeof record->code, "%s", v.code);
   if (v.kind == GN_OK) {
     succeed(x);
     return;
@@ -162,7 +163,7 @@ static void send_elsewhere(struct gn_exchange *x, const struct gn_outcome *o,
                            const char *why) {
   struct gn_record *record = gn_result_add_record(x->result);
   record->status = o->status;
-  record->elapsed = gn_now() - x->sent_at;
+  record->elapsed = x->took;
   snprintf(record->why, sizeof record->why, "%s", why);
   gn_exchange_send_later(x, 0);
 }
@@ -191,7 +192,7 @@ static void settle(struct gn_exchange *x, const struct gn_attempt *a,
   } else if (followed == -1) {
     struct gn_record *record = gn_result_add_record(x->result);
     record->status = o->status;
-    record->elapsed = gn_now() - x->sent_at;
+    record->elapsed = x->took;
     snprintf(record->why, sizeof record->why, GN_WHY_FINAL);
     x->result->error = err;
     gn_exchange_end(x);
@@ -205,8 +206,9 @@ void gn_exchange_completed(struct gn_exchange *x, CURLcode rc) {
   struct gn_attempt *a = x->attempt;
   struct gn_counters *counters = gn_engine_counters(e);
   struct gn_outcome o;
+  x->took = gn_now() - x->sent_at;
   gn_attempt_outcome(a, rc, &o);
-  gn_counters_attempt(counters, o.status, gn_now() - x->sent_at, a->connects);
+  gn_counters_attempt(counters, o.status, x->took, a->connects);
   gn_counters_add(counters, GN_COUNT_RECEIVED, (int64_t)a->received);
   gn_relay_tell(x, (CURLcode)o.curl_code, o.status);
   x->result->status = o.status;

@@ -29,7 +29,7 @@ static void set_text(struct gn_attempt *a, CURLoption option,
 
 static void set_method(struct gn_attempt *a, const struct gn_request *r) {
   bool body = gn_request_carries_body(r);
-  if (strcmp(r->method, "GET") == 0 && !body)
+  if (r->reads && !body)
     return;
   a->setup.odd = true;
   if (strcmp(r->method, "HEAD") == 0) {
@@ -199,7 +199,7 @@ static void reset(struct gn_setup *s) {
 
 uint64_t gn_setup_serial(const struct gn_attempt_plan *plan) {
   return !plan->check_address && !gn_attempt_is_for_file(plan) &&
-                 !plan->rows && gn_policy_at_base(plan->policy, plan->url)
+                 !plan->rows && plan->at_base
              ? plan->policy->serial : 0;
 }
 
@@ -230,9 +230,9 @@ int gn_setup_apply(struct gn_attempt *a, const struct gn_attempt_plan *plan,
     if (set_proxy(a, plan->url, err) != 0)
       return -1;
     s->serial = a->serial;
-  } else {
-    a->uses_proxy = *gn_policy_proxy(a->policy, &a->policy->origin) != '\0';
+    s->proxied = a->uses_proxy;
   }
+  a->uses_proxy = s->proxied;
   if (set_url(a, plan->url, err) != 0)
     return -1;
   set_limits(a, plan);

@@ -23,6 +23,7 @@ struct gn_setup {
   int64_t timeout;   /* ms, as set */
   int64_t connect;   /* ms, as set */
   bool fresh;        /* a new connection, as set */
+  bool proxied;      /* through a proxy, as set */
   bool odd;          /* another method than GET, or a body, is set */
   struct curl_slist *lines; /* as set */
 };

@@ -24,6 +24,7 @@
 #define PART_SUFFIX ".part"
 #define MARK_SUFFIX ".meta"
 #define OPEN_TRIES 8
+#define LARGEST_PROMISE ((uint64_t)1 << 20)
 
 struct gn_sink {
   int (*take)(void *owner, const char *data, size_t len,
@@ -299,6 +300,12 @@ static int write_file(struct gn_sink *s, const char *data, size_t len,
     s->size += (size_t)n;
   }
   return 0;
+}
+
+/* More than that is not believed before it comes. */
+void gn_sink_expect(struct gn_sink *s, uint64_t bytes) {
+  if (!s->path && bytes <= LARGEST_PROMISE)
+    gn_buf_expect(&s->buf, (size_t)bytes);
 }
 
 static int too_large(struct gn_sink *s, struct gn_error *err) {

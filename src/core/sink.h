@@ -48,6 +48,9 @@ int gn_sink_start(struct gn_sink *s, uint64_t at, const struct gn_mark *mark,
 int gn_sink_room(const struct gn_sink *s, uint64_t bytes,
                  struct gn_error *err);
 
+/* Memory: the body will have so many bytes, if what was said of it is true. */
+void gn_sink_expect(struct gn_sink *s, uint64_t bytes);
+
 /* Past max: kind GN_TOO_LARGE, code "body", and nothing of data is kept. */
 int gn_sink_write(struct gn_sink *s, const void *data, size_t len,
                   struct gn_error *err);

@@ -24,6 +24,8 @@ struct gn_timers {
   struct gn_timer *last;  /* the last to fire */
 };
 
+#define GN_AT_ONCE 0 /* when: before all that have a time */
+
 void gn_timer_set(struct gn_timers *l, struct gn_timer *t, int64_t when);
 void gn_timer_clear(struct gn_timers *l, struct gn_timer *t);
 /* The next instant, GN_NEVER if no timer is set. */

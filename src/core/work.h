@@ -33,6 +33,7 @@ struct gn_work {
   uint64_t id;                   /* unique in this engine */
   struct gn_work *next;          /* in the engine's list */
   struct gn_work *prev;          /* in the engine's list */
+  struct gn_work *starts;        /* the next one that the step starts */
   bool listed;                   /* is in the engine's list of running works */
   bool cancelled;                /* asked for, under the engine's lock */
   unsigned credits;              /* pages that may be begun, or batches of
@@ -63,7 +64,7 @@ int gn_work_post_progress(struct gn_work *w, unsigned pending,
                           unsigned finished, unsigned polls);
 /* Dropped where nobody takes them. */
 void gn_work_post_bytes(struct gn_work *w, uint64_t bytes, int64_t total);
-/* The end without the rest; for gn_work_finish. */
+/* The end, and no more of the engine's running works; for gn_work_finish. */
 void gn_work_post_done(struct gn_work *w, struct gn_result *result);
 /* The end with an error of the work's own. result, if any, carries it and is
  * taken. */
@@ -79,6 +80,8 @@ struct gn_attempt *gn_engine_attempt_take(struct gn_engine *e,
                                           uint64_t wanted);
 /* Lets go of what it was for. */
 void gn_engine_attempt_give(struct gn_engine *e, struct gn_attempt *a);
+/* With the lock held: it runs no more. */
+void gn_engine_delist(struct gn_engine *e, struct gn_work *w);
 /* Starts a work that nobody submitted; taken. */
 void gn_engine_run(struct gn_engine *e, struct gn_work *w);
 /* True if the engine has a thread for files and took the job. */
