@@ -83,6 +83,22 @@ describe("json.decode", function()
     end
   end)
 
+  it("takes the last of equal keys, whatever came in objects between them", function()
+    for others = 0, 130, 5 do
+      local inner = {}
+      for i = 1, others do
+        inner[i] = ('"%d-%d":0'):format(i * 7919 % 977, i)
+      end
+      local between = "{" .. table.concat(inner, ",") .. "}"
+      for i = 1, 40 do
+        local key = "k" .. i * 31
+        local row = assert(decode(('{"%s":1,"in":%s,"%s":[%s],"%s":2}'):format(key, between, key,
+          between, key)))
+        assert.are.equal(2, row[key])
+      end
+    end
+  end)
+
   it("takes every key for what it is, however alike they are", function()
     local random = generator(3)
     local names, rows, want = {}, {}, {}

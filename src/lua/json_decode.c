@@ -36,7 +36,7 @@ struct frame {
   int base;       /* slot of its table, or of nil while there is none */
   int stored;     /* elements already in the table */
   uint64_t seen;  /* its keys so far, a bit each */
-  bool distinct;  /* no two of its keys can be the same */
+  bool distinct;  /* no two keys are the same: a slot holds each one seen */
   bool made;      /* there is a table */
 };
 
@@ -161,6 +161,15 @@ static void push_unescaped(struct builder *b) {
   lua_pushlstring(b->L, b->scratch, len);
 }
 
+/* The key of a slot gives way: objects that have had it could not tell it from
+ * another one any more. */
+static void give_way(struct builder *b, unsigned i) {
+  unsigned frame;
+  for (frame = 0; frame < b->r.depth; frame++)
+    if (b->frames[frame].seen >> i & 1)
+      b->frames[frame].distinct = false;
+}
+
 /* A key that was not guessed. Returns its number, maybe a new one, or UNKNOWN:
  * then it was pushed without being remembered. */
 static unsigned find_key(struct builder *b) {
@@ -190,6 +199,8 @@ static unsigned find_key(struct builder *b) {
   lua_pushlstring(b->L, text, len);
   lua_pushvalue(b->L, -1);
   lua_replace(b->L, b->base + KEYS + (int)i);
+  if (known->len)
+    give_way(b, i);
   known->text = text;
   known->len = (unsigned char)len;
   known->after = UNKNOWN;
@@ -207,7 +218,6 @@ static inline void push_key(struct builder *b) {
     lua_pushvalue(b->L, b->base + KEYS + (int)i);
   else
     before->after = (unsigned char)(i = find_key(b));
-  /* A slot may have had another key before: then this errs, but safely. */
   if (i == UNKNOWN || f->seen >> i & 1)
     f->distinct = false;
   else
