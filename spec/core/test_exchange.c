@@ -251,6 +251,8 @@ static void test_responses(void **state) {
      GN_OK, NULL, "hi"},
     {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
      "2\r\nhi\r\n0\r\n\r\n", GN_OK, NULL, "hi"},
+    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-B: 2\r\n\r\n"
+     "0\r\nX-A: 1\r\n\r\n", GN_OK, NULL, ""},
     {"HTTP/1.1 204 No Content\r\n\r\n", GN_OK, NULL, ""},
     {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhi",
      GN_PROTOCOL, "incomplete", NULL},
@@ -275,7 +277,7 @@ static void test_responses(void **state) {
     server_set(g->server, raw, (void *)(size_t)rows[i].text);
     r->attempts = 1;
     event = rig_expect(g, r, rows[i].kind, rows[i].code);
-    if (i == 0) {
+    if (i == 0 || i == 2) {
       assert_null(gn_headers_find(&event->result->headers, "X-A", &len));
       assert_non_null(gn_headers_find(&event->result->headers, "x-b", &len));
     }
@@ -485,6 +487,53 @@ static void test_kept_handle(void **state) {
   assert_int_equal(server_connections(g->server), 1);
 }
 
+/* The i-th of a row of requests that have little in common. */
+static struct gn_request *some_request(struct rig *g, struct gn_random *random) {
+  static const char *const methods[] = {"GET", "GET", "GET", "HEAD", "POST",
+                                        "PUT", "DELETE", "PATCH"};
+  static const char *const targets[] = {"/a", "/b?x=1", "/"};
+  static const char *const names[] = {"Authorization", "Accept-Encoding",
+                                      "User-Agent", "Content-Type", "Range"};
+  unsigned dice = (unsigned)(gn_random_next(random) * 100000);
+  struct gn_request *r = rig_request(g, methods[dice % 8], targets[dice % 3]);
+  struct gn_error err;
+  unsigned i, lines = dice % 7 == 0 ? 20 : dice % 4;
+  char name[16];
+  for (i = 0; i < lines; i++) {
+    int len = snprintf(name, sizeof name, "X-%u", i);
+    gn_request_add_header(r, name, (size_t)len, "v", dice % 11 ? 1 : 0, &err);
+  }
+  if (dice % 5 < 3)
+    gn_request_set_header(r, names[dice % 13 % 5], "mine", &err);
+  if (dice % 3 == 1)
+    gn_request_set_body(r, "body", dice % 5, &err);
+  r->timeout_ms = dice % 2 ? 15000 : 0;
+  r->safe = r->safe && dice % 9 > 0;
+  return r;
+}
+
+/* What a handle sends after whatever it sent before is what a new one sends. */
+static void test_kept_as_new(void **state) {
+  enum { REQUESTS = 150 };
+  struct rig *g = *state;
+  struct gn_random random;
+  unsigned i;
+  server_set(g->server, say_target, NULL);
+  for (i = 0; i < 2 * REQUESTS; i++) {
+    if (i % REQUESTS == 0)
+      random.state = 7;
+    if (i >= REQUESTS)
+      rig_policy(g);
+    gn_event_free(rig_expect(g, some_request(g, &random), GN_OK, NULL));
+  }
+  for (i = 0; i < REQUESTS; i++) {
+    const struct server_request *kept = server_request(g->server, i);
+    const struct server_request *anew = server_request(g->server, i + REQUESTS);
+    assert_string_equal(kept->head, anew->head);
+    assert_string_equal(kept->body, anew->body);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
     BOTH(test_retries), BOTH(test_attempts_of_a_request),
@@ -492,7 +541,7 @@ int main(void) {
     BOTH(test_deadline), BOTH(test_stall), INLINE(test_long_limits),
     BOTH(test_refused), BOTH(test_retry_budget),
     BOTH(test_responses), BOTH(test_gzip_cut), BOTH(test_too_large),
-    BOTH(test_methods), BOTH(test_kept_handle),
+    BOTH(test_methods), BOTH(test_kept_handle), BOTH(test_kept_as_new),
     BOTH(test_creation), BOTH(test_creation_on_kept_connection),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,6 +25,7 @@
 size_t gn_attempt_on_header(char *data, size_t size, size_t count, void *arg) {
   struct gn_attempt *a = arg;
   size_t len = size * count;
+  bool begins = len >= 5 && memcmp(data, "HTTP/", 5) == 0;
   a->header_bytes += len;
   if (a->header_bytes > a->policy->max_headers) {
     gn_error_set(&a->sink_error, GN_TOO_LARGE, "headers",
@@ -32,7 +33,8 @@ size_t gn_attempt_on_header(char *data, size_t size, size_t count, void *arg) {
                  a->policy->max_headers);
     return 0;
   }
-  if (a->body_started)
+  /* What comes behind the block is a trailer, also where no body came. */
+  if (a->body_started || (a->head_ended && !begins))
     return len;
   /* libcurl refuses it on the wire; who reads headers relies on it. */
   if (memchr(data, '\0', len)) {
@@ -41,7 +43,7 @@ size_t gn_attempt_on_header(char *data, size_t size, size_t count, void *arg) {
     return 0;
   }
   /* libcurl shows interim responses too: each status line starts anew. */
-  if (len >= 5 && memcmp(data, "HTTP/", 5) == 0) {
+  if (begins) {
     gn_buf_reset(&a->head);
     a->head_ended = false;
     a->marks = 0;

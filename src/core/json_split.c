@@ -33,6 +33,7 @@ struct gn_json_split {
   unsigned segments;               /* of the path */
   unsigned on_path;                /* open containers that the path leads to */
   bool matched;                    /* the value after this key is on it */
+  bool null;                       /* that was there in the list's place */
   enum place place;                /* of the list, as seen from the reader */
   char *text;                      /* one spare byte, then what is kept */
   size_t len;                      /* bytes of text */
@@ -112,7 +113,7 @@ void gn_json_split_free(struct gn_json_split *s) {
 void gn_json_split_reset(struct gn_json_split *s) {
   gn_json_reader_init(&s->r, "", 0, 0);
   s->on_path = 0;
-  s->matched = s->open = false;
+  s->matched = s->null = s->open = false;
   s->place = BEFORE;
   s->len = s->pos = s->first = s->last = s->item = 1;
   s->count = s->items = s->again_at = s->before = 0;
@@ -135,8 +136,6 @@ static const char *name_of(enum gn_json_event event) {
     return "text";
   case GN_JSON_GET_NUMBER:
     return "a number";
-  case GN_JSON_GET_NULL:
-    return "null";
   default:
     return "a boolean";
   }
@@ -197,9 +196,10 @@ static int follow_path(struct gn_json_split *s, enum gn_json_event event,
   s->matched = false;
   if (around == s->segments && event == GN_JSON_GET_ARRAY)
     s->place = INSIDE;
+  else if (around == s->segments && event == GN_JSON_GET_NULL)
+    s->null = true; /* good news only if the rest of the document is sound */
   else if (around == s->segments)
-    return fail_no_list(s, event == GN_JSON_GET_NULL ? "no_items" : "json",
-                        name_of(event));
+    return fail_no_list(s, "json", name_of(event));
   else if (opens && event == GN_JSON_GET_ARRAY)
     s->index[around] = 0;
   if (opens)
@@ -397,7 +397,7 @@ int gn_json_split_feed(struct gn_json_split *s, const char *data, size_t len,
 int gn_json_split_end(struct gn_json_split *s, struct gn_error *err) {
   if (s->failure.kind == GN_OK && make_room(s, 0) == 0 && run(s, true) == 0 &&
       s->place == BEFORE)
-    fail_no_list(s, "no_items", "nothing");
+    fail_no_list(s, "no_items", s->null ? "null" : "nothing");
   return result(s, err);
 }
 

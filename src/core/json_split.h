@@ -30,12 +30,11 @@ struct gn_json_split *gn_json_split_new(const char *path, size_t max,
 /* Another document begins. */
 void gn_json_split_reset(struct gn_json_split *s);
 /* The next bytes of the document. Once -1, always -1; what was whole before can
- * be taken. Kind GN_PROTOCOL, code "json", or "no_items" where null is at the
- * path; kind GN_TOO_LARGE, code "item". */
+ * be taken. Kind GN_PROTOCOL, code "json"; kind GN_TOO_LARGE, code "item". */
 int gn_json_split_feed(struct gn_json_split *s, const char *data, size_t len,
                        struct gn_error *err);
 /* The document ends here; code "incomplete" if it cannot, "no_items" if nothing
- * was at the path. */
+ * or null was at the path. */
 int gn_json_split_end(struct gn_json_split *s, struct gn_error *err);
 /* Bytes of the whole elements that wait to be taken. */
 size_t gn_json_split_ready(const struct gn_json_split *s);
