@@ -488,7 +488,8 @@ static void test_kept_handle(void **state) {
 }
 
 /* The i-th of a row of requests that have little in common. */
-static struct gn_request *some_request(struct rig *g, struct gn_random *random) {
+static struct gn_request *some_request(struct rig *g,
+                                       struct gn_random *random) {
   static const char *const methods[] = {"GET", "GET", "GET", "HEAD", "POST",
                                         "PUT", "DELETE", "PATCH"};
   static const char *const targets[] = {"/a", "/b?x=1", "/"};

@@ -15,14 +15,19 @@ void gn_timer_clear(struct gn_timers *l, struct gn_timer *t) {
     t->next->prev = t->prev;
   else
     l->last = t->prev;
+  if (l->recent == t)
+    l->recent = t->prev;
   t->prev = t->next = NULL;
   t->set = false;
 }
 
 /* The last one that is due no later than `when`, sought from both ends: what is
- * due now stands in front of all deadlines, a new deadline behind them. */
+ * due now stands in front of all deadlines, a new deadline behind them. Of many
+ * that are due now each belongs behind the one before it. */
 static struct gn_timer *last_before(const struct gn_timers *l, int64_t when) {
   struct gn_timer *late = l->last, *early = l->first;
+  if (l->recent && l->recent->when <= when)
+    early = l->recent;
   while (late && late->when > when) {
     if (early->when > when)
       return early->prev;
@@ -48,6 +53,7 @@ void gn_timer_set(struct gn_timers *l, struct gn_timer *t, int64_t when) {
     before->next = t;
   else
     l->first = t;
+  l->recent = t;
 }
 
 int64_t gn_timer_next(const struct gn_timers *l) {

@@ -1,6 +1,7 @@
 /* Owns: one engine's timers, in the order they will fire. The links are in the
  * timers themselves, so that setting one cannot fail; new ones mostly belong
- * near the end, where the search for their place begins.
+ * near an end, or behind the one set before, where the search for their place
+ * begins.
  * Must not: read a clock or be used from two threads; the engine steps it.
  */
 #ifndef GN_TIMER_H
@@ -22,6 +23,7 @@ struct gn_timer {
 struct gn_timers {
   struct gn_timer *first; /* the next to fire */
   struct gn_timer *last;  /* the last to fire */
+  struct gn_timer *recent; /* set not long ago, or NULL */
 };
 
 #define GN_AT_ONCE 0 /* when: before all that have a time */
