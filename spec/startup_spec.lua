@@ -26,6 +26,18 @@ describe("start-up", function()
     assert.falsy(names:find(" driver%."))
   end)
 
+  it("of the engine loads what tells why requests fail: it may be for want of files", function()
+    local code, output = clients.run [[
+      local garner = require "garner"
+      local api = garner.client { base_url = "http://127.0.0.1:1", attempts = 1, log = "error" }
+      local n = 0
+      garner.wait(function() n = n + 1 return n > 1 or nil end, { first = 0.001 })
+      package.path, package.cpath = "", ""
+      local res, err = api:get "/"
+      assert(not res and err.kind == "transport" and err.code == "connect", tostring(err))]]
+    assert.equal(0, code, output)
+  end)
+
   it("of the module loads nothing but the core", function()
     assert.equal(" core \n", loaded [[require "garner"]])
   end)

@@ -64,6 +64,9 @@ function M.get()
   end
   blocking = block()
   driver.host() -- is known from now on
+  -- Errors need them, and may come for want of descriptors: then no file is opened any more.
+  require "garner.failure"
+  require "garner.json"
   local made, raw = core.engine_new { thread = threaded(), counters = stats.counters() }
   if not made then
     return nil, errors.from_raw(raw, { operation = "start the engine" })

@@ -120,6 +120,36 @@ phase("pages", function()
   return true
 end)
 
+phase("rows", function()
+  local client, n = api(), 0
+  local stream = client:rows("/_http/pages", { query = { n = 1, size = 1500 }, items = "things" })
+  local row, err = stream:next()
+  while row ~= nil do
+    n = n + 1
+    row, err = stream:next()
+  end
+  if err then
+    equal(err, select(2, stream:next()), "the error again")
+    stream:close()
+    return nil, err
+  end
+  equal(1500, n, "rows")
+  client:close()
+  return true
+end)
+
+phase("the same path again", function()
+  local client = api()
+  for i = 1, 4 do
+    local res, err = client:get "/_http/status/200"
+    if not res then return nil, err end
+    equal(200, res.status, "status")
+    equal("string", type(res.headers["content-type"]), "a header")
+    equal(i == 4, i == 4 and client:close() == nil, "closed")
+  end
+  return true
+end)
+
 phase("all", function()
   local client = api()
   local function get(n)
