@@ -373,13 +373,13 @@ local function cancel(cell)
   end
 end
 
--- Pages that came ahead of who takes them: the collector does not see how big they are.
+-- Pages and rows that came ahead of who takes them: the collector does not see how big they are.
 local function drop_pages(op)
   if not op.engine:is_closed() then
     op.waiter.mailbox:drop_pages(op.key)
   end
   for i = op.first, op.last do
-    if op.events[i] == "page" then
+    if op.events[i] == "page" or op.events[i] == "rows" then
       op.values[i]:close()
     end
   end

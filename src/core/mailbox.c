@@ -123,7 +123,8 @@ void gn_mailbox_drop_pages(struct gn_mailbox *m, uint64_t id) {
   m->tail = NULL;
   while (*link) {
     struct gn_event *event = *link;
-    if (event->id == id && event->type == GN_EVENT_PAGE) {
+    if (event->id == id &&
+        (event->type == GN_EVENT_PAGE || event->type == GN_EVENT_ROWS)) {
       *link = event->next;
       event->next = dropped;
       dropped = event;

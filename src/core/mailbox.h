@@ -71,7 +71,7 @@ struct gn_event *gn_mailbox_take(struct gn_mailbox *m);
  * Lets a taker do first what may fail. */
 bool gn_mailbox_peek(struct gn_mailbox *m, struct gn_event *copy);
 size_t gn_mailbox_pending(struct gn_mailbox *m);
-/* Nobody wants the pages of this id any more; its end stays. */
+/* Nobody wants the pages, or rows, of this id any more; its end stays. */
 void gn_mailbox_drop_pages(struct gn_mailbox *m, uint64_t id);
 
 /* At most so many log events wait; what comes then is dropped, and counted in
