@@ -16,6 +16,23 @@ end
 describe("garner.all", function()
   after_each(clients.close_all)
 
+  it("ends at once what one of its functions waits for and another one closes", function()
+    local scope = sim:scope()
+    local api, start = clients.client({}, scope), driver.current().now()
+    local walk
+    local results = garner.all {
+      function() return api:get "/_http/delay/60000" end,
+      function()
+        walk = api:pages("/_http/delay/60000", { next = { from = "next", query = "token" } })
+        return walk:next()
+      end,
+      function() sleep(0.05) walk:close() api:close() return true end,
+    }
+    assert.equal("cancelled", results[1].err.kind)
+    assert.is_not_true(results[2].ok and results[2][1])
+    assert.is_true(driver.current().now() - start < 30)
+  end)
+
   it("gives the outcomes in the order of the list", function()
     local results = garner.all {
       function() sleep(0.05) return "slow", nil, 3 end,

@@ -182,6 +182,13 @@ local function own_waiter(e)
   return new_waiter(e)
 end
 
+-- Has a task look at what it waits for.
+local function wake(task)
+  if task then
+    task.scheduler:wake(task)
+  end
+end
+
 --- Puts an event into its operation's queue, if that is still wanted.
 function M.deliver(waiter, id, event, value, dropped)
   local op = waiter.operations[id]
@@ -191,10 +198,7 @@ function M.deliver(waiter, id, event, value, dropped)
     op.lost = dropped and (op.lost or 0) + dropped or op.lost
     op.last = op.last + 1
     op.events[op.last], op.values[op.last] = event, value
-    local task = sleeping[op]
-    if task then
-      task.scheduler:wake(task)
-    end
+    wake(sleeping[op])
   end
 end
 
@@ -392,6 +396,7 @@ function Operation:cancel()
     self.finished, self.cancelled = true, true
     cancel(self.cell)
     drop_pages(self)
+    wake(sleeping[self])
   end
 end
 
@@ -450,6 +455,7 @@ function Call:cancel()
   if self.id and not self.waiter.engine:is_closed() then
     self.waiter.engine:cancel(self.id)
   end
+  wake(self.task)
 end
 
 function Call:put(event, value, dropped)
@@ -462,9 +468,7 @@ function Call:put(event, value, dropped)
     self.events, self.values = events, values
     self.lost = dropped and (self.lost or 0) + dropped or self.lost
   end
-  if self.task then
-    self.task.scheduler:wake(self.task)
-  end
+  wake(self.task)
 end
 
 local function operation_of(call, handlers, task)

@@ -18,8 +18,8 @@ local Scheduler = {}
 Scheduler.__index = Scheduler
 
 local function new_scheduler()
-  return setmetatable({ ready = {}, first = 1, last = 0, waiting = {}, away = {}, served = 0 },
-    Scheduler)
+  return setmetatable({ ready = {}, first = 1, last = 0, waiting = {}, watched = {}, away = {},
+    served = 0 }, Scheduler)
 end
 
 -- A task that starts tasks lets its own scheduler run them: one level, one mailbox.
@@ -40,7 +40,7 @@ end
 --- Makes a waiting task run again.
 function Scheduler:wake(task)
   if self.waiting[task] then
-    self.waiting[task] = nil
+    self.waiting[task], self.watched[task] = nil, nil
     self:push(task)
   end
 end
@@ -119,12 +119,28 @@ local function finish(task, err)
   task.on_end(task.entry or raised(task.co, err))
 end
 
+-- What comes by this scheduler's own mailbox, and gates, wake their task; for anything else one
+-- has to look.
+function Scheduler:await(task)
+  local waitable = task.waitable
+  self.waiting[task] = true
+  if task.deadline then
+    self.watched[task] = true
+  elseif not waitable.silent then
+    if waitable.waiter == nil or waitable.waiter ~= self.waiter then
+      self.watched[task] = true
+    elseif waitable:ready() then -- it came before the task was known to wait
+      self:wake(task)
+    end
+  end
+end
+
 -- Sorts a task that does not run now by what it has come to.
 function Scheduler:settle(task, err)
   if coroutine.status(task.co) == "dead" then
     finish(task, err)
   elseif task.waits then
-    self.waiting[task] = true
+    self:await(task)
   else
     return false
   end
@@ -161,7 +177,7 @@ function Scheduler:drop(task)
     return
   end
   task.dropped = true
-  self.waiting[task], self.away[task] = nil, nil
+  self.waiting[task], self.watched[task], self.away[task] = nil, nil, nil
   driver.set_task(task.co, nil)
   if task.waitable and task.waitable.cancel then
     task.waitable:cancel()
@@ -193,9 +209,11 @@ function Scheduler:look()
   end
   local now = driver.host().now()
   local over = self.waiter ~= nil and self.waiter.engine:is_closed()
+  local looked = self.looked
+  self.looked = self.waiter
   local earliest
   local woken = {}
-  for task in pairs(self.waiting) do
+  for task in pairs((over or looked ~= self.waiter) and self.waiting or self.watched) do
     local waitable, deadline = task.waitable, task.deadline
     local due = deadline and deadline <= now
     if waitable and not waitable.silent then
