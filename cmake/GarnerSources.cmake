@@ -186,6 +186,7 @@ set(GARNER_LUA_FILES
   garner/shoplazza/events.lua
   garner/shoplazza/tasks.lua
   garner/stats.lua
+  garner/task_call.lua
   garner/tasks.lua
   garner/time.lua
   garner/traffic.lua

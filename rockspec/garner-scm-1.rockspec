@@ -213,6 +213,7 @@ build = {
     ["garner.shoplazza.events"] = "lua/garner/shoplazza/events.lua",
     ["garner.shoplazza.tasks"] = "lua/garner/shoplazza/tasks.lua",
     ["garner.stats"] = "lua/garner/stats.lua",
+    ["garner.task_call"] = "lua/garner/task_call.lua",
     ["garner.tasks"] = "lua/garner/tasks.lua",
     ["garner.time"] = "lua/garner/time.lua",
     ["garner.traffic"] = "lua/garner/traffic.lua",

@@ -140,6 +140,14 @@ function M.await(task, waitable, deadline)
   coroutine.yield(M.WAIT)
 end
 
+--- Has a task look at what it waits for.
+---@param task table|nil
+function M.wake(task)
+  if task then
+    task.scheduler:wake(task)
+  end
+end
+
 -- Inside a task: hand the waiting over to the scheduler.
 local in_task = {
   wait = function(mailbox, deadline)

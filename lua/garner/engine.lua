@@ -7,11 +7,12 @@ local core = require "garner.core"
 local driver = require "garner.driver"
 local errors = require "garner.errors"
 local stats = require "garner.stats"
+local task_call = require "garner.task_call"
 
 local M = {}
 
 --- What the value false of a "done" event means, as a plain record.
-M.cancelled = { kind = "cancelled", code = "closed", message = "cancelled: it was closed" }
+M.cancelled = task_call.cancelled
 
 local engine -- closed also in a process that was forked from the one that made it
 -- Waiters whose only operation has ended: the next take them, the one at hand first.
@@ -182,13 +183,6 @@ local function own_waiter(e)
   return new_waiter(e)
 end
 
--- Has a task look at what it waits for.
-local function wake(task)
-  if task then
-    task.scheduler:wake(task)
-  end
-end
-
 --- Puts an event into its operation's queue, if that is still wanted.
 function M.deliver(waiter, id, event, value, dropped)
   local op = waiter.operations[id]
@@ -198,7 +192,7 @@ function M.deliver(waiter, id, event, value, dropped)
     op.lost = dropped and (op.lost or 0) + dropped or op.lost
     op.last = op.last + 1
     op.events[op.last], op.values[op.last] = event, value
-    wake(sleeping[op])
+    driver.wake(sleeping[op])
   end
 end
 
@@ -396,7 +390,7 @@ function Operation:cancel()
     self.finished, self.cancelled = true, true
     cancel(self.cell)
     drop_pages(self)
-    wake(sleeping[self])
+    driver.wake(sleeping[self])
   end
 end
 
@@ -441,36 +435,6 @@ local function wait_for_end(waiter, id, handlers, operations)
   return nil, nil, new_operation(e, waiter, id, handlers)
 end
 
--- One exchange that a task waits for. Its scheduler's mailbox goes with the last task, so there
--- is nothing to be done where nobody holds it.
-local Call = { alone = true }
-Call.__index = Call
-
-function Call:ready()
-  return self.ended or self.cancelled or self.events ~= nil
-end
-
-function Call:cancel()
-  self.cancelled = true
-  if self.id and not self.waiter.engine:is_closed() then
-    self.waiter.engine:cancel(self.id)
-  end
-  wake(self.task)
-end
-
-function Call:put(event, value, dropped)
-  if event == "done" and not self.events and not dropped then
-    self.value, self.ended = value, true
-    self.waiter.operations[self.id] = nil
-  else -- something that an operation has to deal with
-    local events, values = self.events or {}, self.values or {}
-    events[#events + 1], values[#events + 1] = event, value
-    self.events, self.values = events, values
-    self.lost = dropped and (self.lost or 0) + dropped or self.lost
-  end
-  wake(self.task)
-end
-
 local function operation_of(call, handlers, task)
   local op = new_operation(call.waiter.engine, call.waiter, call.id, handlers, task)
   op.events, op.values, op.last = call.events, call.values, #call.events
@@ -480,31 +444,11 @@ end
 
 local function exchange_in_task(task, client, request, handlers, operations)
   local waiter = M.waiter_of(task.scheduler)
-  local e = waiter.engine
-  local call = setmetatable({ waiter = waiter, id = false, task = task, ended = false,
-    cancelled = false, value = false, events = nil, values = nil }, Call)
-  operations[call] = true
-  local id, raw = e:submit(waiter.mailbox, client, request)
-  if not id then
-    operations[call] = nil
-    return nil, nil, nil, not e:is_closed() and raw or nil
-  end
-  call.id = id
-  local kept, why = pcall(rawset, waiter.operations, id, call)
-  if not kept then -- the mailbox, which others use, stays: it would run on, and nobody know it
-    e:cancel(id)
-    error(why, 0)
-  end
-  repeat
-    driver.await(task, call)
-  until call:ready() or e:is_closed()
-  operations[call], call.task = nil, nil
-  if call.events and not call.cancelled then
+  local value, call, raw = task_call.exchange(waiter, task, client, request, operations)
+  if call then
     return nil, nil, operation_of(call, handlers, task)
-  elseif call.cancelled or not call.value then
-    return nil, nil, nil, M.cancelled
   end
-  return call.value
+  return value, nil, nil, raw
 end
 
 local function exchange_by_driver(waiter, client, request, handlers, operations)
