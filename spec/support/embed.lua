@@ -39,11 +39,12 @@ function M.program(target)
     return nil, "garner.core is not loaded from a build tree"
   end
   local path = folder .. (target:find "^embed" and "/examples/embed/" or "/spec/embed/") .. target
-  if not built[target] then
-    os.execute(BUILD:format(quote(folder), target))
-    built[target] = true
+  if built[target] == nil then
+    local status = os.execute(BUILD:format(quote(folder), target))
+    built[target] = status == true or status == 0
   end
-  if exists(path) then
+  -- One of an earlier build is not what is to be tested.
+  if built[target] and exists(path) then
     return path
   end
   local log = io.open(folder .. "/embed.log")
