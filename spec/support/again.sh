@@ -1,11 +1,12 @@
-# A spec that failed gets a second look when the rest of a run has ended: its file
-# alone, on a quiet machine. One that passes then was a matter of time, not of
-# garner; it counts as passed and is named at the end, so that somebody mends it.
-# Sourced by stages.sh. Must not: excuse a crash, a sanitizer's finding or a bad
-# exit, or run again what failed in many files.
+# A spec, or a program of the core's tests, that failed gets a second look when the
+# rest of a run has ended: alone, on a quiet machine. One that passes then was a
+# matter of time, or of a rare order of events; it counts as passed and is named at
+# the end, so that somebody mends it. Sourced by stages.sh. Must not: excuse a
+# crash, a sanitizer's finding or a bad exit, or run again what failed in many files.
 
-again_most=8                     # files; more than that is no accident
+again_most=8                     # files or programs; more than that is no accident
 declare -A again_count=()        # "RUN PART FILE" -> how many tests failed there
+declare -A again_core=()         # "TREE FAILED" -> the title of the core's run
 again_passed=()                  # what passed then
 
 # Takes a part's failures to be looked at again; false where they are to be counted
@@ -42,8 +43,37 @@ again_file() { # run part file tests-that-failed
   fi
 }
 
+# The same for the core's programs, of which each that failed must have told which
+# of its tests did.
+again_take_core() { # title tree all programs tests log
+  local told
+  [ "$4" -gt 0 ] && [ "$4" -le $again_most ] || return
+  told=$(grep -ac '^\[  FAILED  \] [0-9]* test(s), listed below' "$3")
+  [ "$told" = "$4" ] || return
+  ! grep -aqE 'Sanitizer|runtime error|failed with exception|\*\*\*(Exception|Timeout)' "$3" "$6" ||
+    return
+  again_core["$2 $5"]=$1
+}
+
+again_run_core() {
+  local key tree bad log start command=()
+  for key in "${!again_core[@]}"; do
+    read -r tree bad <<<"$key"
+    log=$logs/again-core-$tree.log start=$SECONDS
+    mapfile -d '' -t command <"$work/core-$tree.command"
+    if "${command[@]}" --rerun-failed >"$log" 2>&1 </dev/null; then
+      again_passed+=("$(sed -nE 's/^[[:space:]]*[0-9]+\/[0-9]+ Test +#[0-9]+: ([^ ]+) .*/\1/p' "$log" |
+        paste -sd ' ') (${again_core[$key]})")
+      count "$bad" 0 0 $((SECONDS - start)) "${again_core[$key]} once more, alone"
+    else
+      count 0 "$bad" 0 $((SECONDS - start)) "${again_core[$key]}" "$log"
+    fi
+  done
+}
+
 again_run() {
   local key run part file
+  again_run_core
   for key in "${!again_count[@]}"; do
     read -r run part file <<<"$key"
     again_file "$run" "$part" "$file" "${again_count[$key]}"

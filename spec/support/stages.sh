@@ -118,9 +118,10 @@ start_core_tests() { # title tree environment...
   rm -f "$root/build/$tree/Testing/Temporary/LastTest.log"
   core_tree[$title]=$tree
   run_begin "$title" 1 count_core_tests
-  part_start "$title" "core-$tree" "$logs/core-$tree.log" env "$@" \
-    ctest --test-dir "$root/build/$tree" --output-on-failure -j $((processors * 4)) \
-    --no-tests=error
+  local command=(env "$@" ctest --test-dir "$root/build/$tree" --output-on-failure
+    --no-tests=error)
+  printf '%s\0' "${command[@]}" >"$work/core-$tree.command"
+  part_start "$title" "core-$tree" "$logs/core-$tree.log" "${command[@]}" -j $((processors * 4))
 }
 
 declare -A core_tree=() # of the runs of the core's tests
@@ -136,7 +137,12 @@ count_core_tests() {
   programs=$(sed -n 's/.*tests passed, \([0-9]*\) tests* failed out of.*/\1/p' "$log" | tail -n 1)
   programs=${programs:-1}
   [ "$bad" -ge "$programs" ] || bad=$programs
-  count "$ok" "$bad" "$ignored" "$(run_seconds "$1")" "$1" "$log"
+  if again_take_core "$1" "$tree" "$all" "$programs" "$bad" "$log"; then
+    count "$ok" 0 "$ignored" "$(run_seconds "$1")" "$1"
+    say "$1: $bad not ok, to be run again when the rest has ended"
+  else
+    count "$ok" "$bad" "$ignored" "$(run_seconds "$1")" "$1" "$log"
+  fi
 }
 
 sum_cmocka() {
@@ -387,6 +393,7 @@ failures_list() {
     if grep -qaE '^(Failure|Error) -> ' "$log"; then
       grep -aE -A5 '^(Failure|Error) -> ' "$log" | cut -c1-200 | head -n 40 | sed 's/^/   /'
     else
+      grep -aE -A2 '^\[  ERROR   \]' "$log" | cut -c1-200 | head -n 20 | sed 's/^/   /'
       tail -n 12 "$log" | cut -c1-200 | sed 's/^/   /'
     fi
   done
