@@ -147,6 +147,7 @@ set(GARNER_LUA_FILES
   garner/google_reports/credentials.lua
   garner/google_reports/usage.lua
   garner/google_reports/values.lua
+  garner/headers.lua
   garner/init.lua
   garner/iterator.lua
   garner/job.lua
@@ -158,6 +159,7 @@ set(GARNER_LUA_FILES
   garner/methods.lua
   garner/next_page.lua
   garner/oauth.lua
+  garner/open_clients.lua
   garner/options.lua
   garner/pages.lua
   garner/plan.lua

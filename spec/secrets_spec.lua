@@ -5,7 +5,7 @@
 local clients = require "spec.support.clients"
 local garner = require "garner"
 local redact = require "garner.redact"
-local request = require "garner.request"
+local headers = require "garner.headers"
 local simulator = require "spec.support.simulator"
 
 local sim = simulator.get()
@@ -311,7 +311,7 @@ describe("the redactor", function()
   end)
 
   it("hides a short tenant where it is meant, and nowhere else", function()
-    local hide = request.short_tenants({ ["x-bv-org-id"] = "4711", ["x-other"] = "12" })
+    local hide = headers.short_tenants({ ["x-bv-org-id"] = "4711", ["x-other"] = "12" })
     assert.equal(1, #hide)
     assert.equal('org *** has no job 4711 ("***")', hide[1] 'org 4711 has no job 4711 ("4711")')
     assert.equal("org_id=*** org_id: ***, 14711", hide[1] "org_id=4711 org_id: 4711, 14711")

@@ -15,12 +15,13 @@ local function loaded(script)
 end
 
 describe("start-up", function()
-  it("of a client loads no vendor, driver, codec, recording or reader of failures", function()
+  it("of a client loads no vendor, driver, codec or recording, and nothing that sends", function()
     local names = loaded [[
       local api = require("garner").client { base_url = "https://api.example.com", token = "t" }]]
     assert.truthy(names:find(" client ", 1, true))
     for name in ("blendvision google_reports shoplazza json csv zone time pull cache recording "
-      .. "replay redact curl_command failure base64 pages poll download job"):gmatch "%S+" do
+      .. "replay redact curl_command failure base64 pages poll download job driver engine "
+      .. "headers limiter request response send stats task_call traffic"):gmatch "%S+" do
       assert.falsy(names:find(" " .. name .. " ", 1, true), name)
     end
     assert.falsy(names:find(" driver%."))

@@ -5,10 +5,10 @@
 
 local compat = require "garner.compat"
 local base64 = compat.lazy "garner.base64"
-local driver = require "garner.driver"
+local driver = compat.lazy "garner.driver"
 local errors = require "garner.errors"
 local options = require "garner.options"
-local request = require "garner.request"
+local request = compat.lazy "garner.request"
 
 local M = {}
 
@@ -252,9 +252,9 @@ Session.__index = Session
 
 -- Texts to hide: the last few tokens, as they are and as a URL carries them.
 local function remember(state, token)
-  local list, in_url = { token }, request.escape(token)
-  if in_url ~= token then
-    list[2] = in_url
+  local list = { token }
+  if token:find "[^%w%-._~]" then
+    list[2] = request.escape(token)
   end
   if state.scheme == "basic" then
     list[#list + 1] = base64.encode(state.user .. ":" .. token)

@@ -5,22 +5,21 @@ local auth = require "garner.auth"
 local client_rules = require "garner.client_rules"
 local compat = require "garner.compat"
 local core = require "garner.core"
-local engine = require "garner.engine"
 local errors = require "garner.errors"
-local limiter = require "garner.limiter"
+local headers_of = compat.lazy "garner.headers"
+local limiter = compat.lazy "garner.limiter"
 local log = require "garner.log"
 local methods = require "garner.methods"
+local open_clients = require "garner.open_clients"
 local options = require "garner.options"
-local request = require "garner.request"
-local response = require "garner.response"
-local sending = require "garner.send"
-local traffic = require "garner.traffic"
+local request = compat.lazy "garner.request"
+local response = compat.lazy "garner.response"
+local sending = compat.lazy "garner.send"
+local traffic = compat.lazy "garner.traffic"
 
 local M = {}
 
-local new_response, send = response.new, sending.send
-M.start, M.failure, M.prepare = sending.start, sending.failure, sending.prepare
-M.send_once, M.with_token = sending.once, sending.with_token
+local new_response, send -- by the first request
 
 local hidden = setmetatable({}, { __mode = "k" })
 
@@ -47,8 +46,7 @@ local SCHEMA = {
   http_version = options.one_of { "1.1", "2" }, allow_http = options.boolean,
   allow_private = options.boolean, insecure_tls = options.boolean, rate = client_rules.rate,
   burst = options.positive, rate_headers = client_rules.rate_headers, log = log.option,
-  transport = traffic.RULES.transport, record = traffic.RULES.record,
-  replay = traffic.RULES.replay,
+  transport = client_rules.transport, record = client_rules.record, replay = client_rules.replay,
   cache = client_rules.cache, cache_key = options.text, json = options.one_of { "garner", "cjson" },
 }
 
@@ -58,8 +56,12 @@ local TO_CORE = { "origins", "ca_file", "proxy", "user_agent", "connect_timeout"
   "insecure_tls", "rate", "burst", "rate_headers", "attempts", "max_wait" }
 
 local function core_options(opts, session, headers, shown)
-  local out = traffic.core_options(opts, shown)
-  out.limiter = limiter.core(opts.limiter)
+  if opts.transport and opts.replay then
+    errors.misuse("garner: give transport or replay, not both")
+  end
+  local out = { transport = (opts.transport or opts.replay) ~= nil, record = opts.record ~= nil,
+    log = shown >= 5 and 2 or shown >= 3 and 1 or 0 }
+  out.limiter = opts.limiter and limiter.core(opts.limiter)
   out.base_url, out.auth, out.headers = opts.base_url, session:core_options(), headers
   for _, name in ipairs(TO_CORE) do
     out[name] = opts[name]
@@ -97,7 +99,7 @@ end
 
 -- A limiter stands for both numbers; plans count with them.
 local function pick_rate(opts, vendor, what)
-  if limiter.core(opts.rate) then
+  if type(opts.rate) == "table" then
     if opts.burst then errors.misuse(what .. ": the limiter given as rate has its own burst") end
     opts.limiter, opts.rate, opts.burst = opts.rate, opts.rate.rate, opts.rate.burst
   else
@@ -139,12 +141,21 @@ local function merged(a, b)
   return out
 end
 
-local function plain_headers(map, what)
+local NONE = {}
+
+-- Checked headers, and what hides those of a tenant.
+local function own_headers(map, session, what)
+  if next(map) == nil then
+    return NONE, NONE
+  end
   local out = {}
-  for _, pair in ipairs(request.headers(map, what)) do
+  for _, pair in ipairs(headers_of.list(map, what)) do
     out[pair[1]] = pair[2]
   end
-  return out
+  for _, value in ipairs(headers_of.secret_values(out)) do
+    session:hide(value)
+  end
+  return out, headers_of.short_tenants(out)
 end
 
 -- The client -----------------------------------------------------------------
@@ -172,6 +183,17 @@ local function state_of(self, what)
   return state
 end
 
+-- The same of a client that is about to send something: only now all that takes is loaded.
+local function sender_of(self, what)
+  local state = state_of(self, what)
+  if not state.on_event then
+    new_response, send = response.new, sending.send
+    state.attach()
+    state.attach = nil
+  end
+  return state
+end
+
 -- Lets go of what a client holds, once: for `close` and for the collector, so it
 -- must not reach the client itself. Whoever made it counts the client in.
 local function closer(core_client, operations, session, write)
@@ -187,7 +209,7 @@ local function closer(core_client, operations, session, write)
     local ok, why = pcall(session.settle, session, write) -- a new refresh token is not lost
     session:detach()
     core_client:close()
-    engine.release(close)
+    open_clients.release(close)
     if not ok then
       error(why, 0)
     end
@@ -231,15 +253,11 @@ function M.new(opts, vendor)
     errors.misuse(what .. ": base_url is missing")
   end
   local session = auth.session(pick_auth(opts, vendor, what), what)
-  local headers = plain_headers(merged(opts.headers, vendor.headers), what)
-  for _, value in ipairs(request.secret_values(headers)) do
-    session:hide(value)
-  end
+  local headers, short = own_headers(merged(opts.headers, vendor.headers), session, what)
   if opts.cache and not opts.cache_key and not session:parts() then
     errors.misuse(what .. ": with a cache a token function needs cache_key, a text that names "
       .. "whose data this client gets")
   end
-  local short = request.short_tenants(headers)
   local function secrets()
     local list = session:secrets()
     for _, hide in ipairs(short) do
@@ -272,11 +290,16 @@ function M.new(opts, vendor)
   }
   hidden[self] = state
   state.guard = compat.finalizer(close)
-  engine.acquire(close) -- by now it is counted out again, whatever happens
-  local given = session:core_options() or {}
-  traffic.attach(state, opts, { scheme = given.scheme, header = given.header,
-    headers = request.headers(headers, what), ca_file = opts.ca_file,
-    proxy = opts.proxy ~= "env" and opts.proxy or nil, insecure_tls = opts.insecure_tls })
+  open_clients.acquire(close) -- by now it is counted out again, whatever happens
+  state.attach = function()
+    local given = session:core_options() or NONE
+    traffic.attach(state, opts, { scheme = given.scheme, header = given.header,
+      headers = headers_of.list(headers, what), ca_file = opts.ca_file,
+      proxy = opts.proxy ~= "env" and opts.proxy or nil, insecure_tls = opts.insecure_tls })
+  end
+  if opts.transport or opts.replay or opts.record then
+    sender_of(self, what) -- whoever answers is there from the start
+  end
   if opts.insecure_tls then
     write("warn", "insecure_tls", { origin = made:origin() })
   end
@@ -312,7 +335,9 @@ function Client:close()
   end
   state.plain, state.plain_count = new_plain(), 0 -- so that every verb looks at the state
   state.close()
-  state.finish()
+  if state.finish then
+    state.finish()
+  end
 end
 Client.__close = Client.close
 
@@ -368,7 +393,7 @@ end
 ---@return garner.Error|nil
 function Client:request(opts)
   opts = options.check(opts, request.SCHEMA, "client:request")
-  return send_checked(state_of(self, "client:request"), opts, "client:request")
+  return send_checked(sender_of(self, "client:request"), opts, "client:request")
 end
 
 --- The schema's checked options of a verb whose path is given first: there `path` in
@@ -409,7 +434,7 @@ end
 ---@return garner.Error|nil err kind "invalid", code "checkpoint", for a text that is none; a
 --- checkpoint of another origin raises
 function Client:resume(text, opts, kinds)
-  local state = state_of(self, "client:resume")
+  local state = sender_of(self, "client:resume")
   local own = { pages = function(fields)
     return require("garner.pages").resume(state, fields)
   end }
@@ -437,7 +462,7 @@ end
 --- error's), and what `request` takes; a POST must be `safe`
 ---@return garner.Walk
 function Client:pages(path, opts)
-  return require("garner.pages").new(state_of(self, "client:pages"), path, opts)
+  return require("garner.pages").new(sender_of(self, "client:pages"), path, opts)
 end
 
 --- The rows of one large response, given while it still arrives, in constant memory: `for row in
@@ -454,7 +479,7 @@ end
 --- max_body (bytes of one row), and what `request` takes
 ---@return garner.Rows
 function Client:rows(path, opts)
-  return require("garner.row_stream").new(state_of(self, "client:rows"), path, opts)
+  return require("garner.row_stream").new(sender_of(self, "client:rows"), path, opts)
 end
 
 --- Waits for many jobs with shared requests.
@@ -463,7 +488,7 @@ end
 ---@return true|nil
 ---@return garner.Error|nil
 function Client:poll(spec, on_report)
-  return require("garner.poll")(state_of(self, "client:poll"), spec, on_report)
+  return require("garner.poll")(sender_of(self, "client:poll"), spec, on_report)
 end
 
 --- Downloads a file that a server named. No credential and no header of the client is
@@ -476,7 +501,7 @@ end
 ---@return garner.File|nil
 ---@return garner.Error|nil
 function Client:download(url, path, opts)
-  return require("garner.download").run(state_of(self, "client:download"), url, path, opts)
+  return require("garner.download").run(sender_of(self, "client:download"), url, path, opts)
 end
 
 methods.guard(Client, "client", function(value) return hidden[value] ~= nil end)
@@ -492,7 +517,7 @@ for _, verb in ipairs(VERBS) do
     elseif opts == nil then
       local known = state.plain[method][path]
       if not known and type(path) == "string" then
-        known = plain(state_of(self, what), method, path, what)
+        known = plain(sender_of(self, what), method, path, what)
       end
       if known then
         return send_prepared(state, known)
@@ -503,7 +528,7 @@ for _, verb in ipairs(VERBS) do
       errors.misuse(what .. ": the method is " .. method)
     end
     opts.method = method
-    return send_checked(state_of(self, what), opts, what)
+    return send_checked(sender_of(self, what), opts, what)
   end
 end
 

@@ -2,8 +2,11 @@
 -- gives the value to use, or nil and what it must be. Must not: know the client.
 
 local auth = require "garner.auth"
-local limiter = require "garner.limiter"
+local compat = require "garner.compat"
+local limiter = compat.lazy "garner.limiter"
 local options = require "garner.options"
+local recording = compat.lazy "garner.recording"
+local replay = compat.lazy "garner.replay"
 
 local M = {}
 
@@ -49,7 +52,7 @@ end
 
 --- Requests a second, or a limiter.
 function M.rate(value)
-  if limiter.core(value) then
+  if type(value) == "table" and limiter.core(value) then
     return value
   end
   local good, why = options.positive(value)
@@ -83,6 +86,28 @@ function M.list(value)
     end
   end
   return value
+end
+
+local function file_option(module, name)
+  return function(value)
+    if module.is(value) then
+      return value
+    elseif type(value) == "string" and value ~= "" then
+      return module[name](value, true)
+    end
+    return nil, "must be garner." .. name .. "(file), or the path of the file"
+  end
+end
+
+--- Where all traffic is kept, and what answers from there.
+M.record, M.replay = file_option(recording, "record"), file_option(replay, "replay")
+
+--- What answers in the network's place.
+function M.transport(value)
+  if compat.callable(value) then
+    return value
+  end
+  return nil, "must be a function(request) that gives a response"
 end
 
 local RATE_HEADERS = {

@@ -1,13 +1,13 @@
 -- Owns: `client:download`: what may be asked of it, its progress, the table that it gives.
 -- Must not: touch the file; the core writes, checks and renames it.
 
-local client = require "garner.client"
 local core = require "garner.core"
 local errors = require "garner.errors"
 local options = require "garner.options"
 local progress = require "garner.progress"
 local request = require "garner.request"
 local response = require "garner.response"
+local sending = require "garner.send"
 
 local M = {}
 
@@ -108,13 +108,13 @@ function M.run(state, url, path, opts)
   end
   local meter
   meter, context.on_progress = meter_of(opts)
-  client.prepare(state, {
+  sending.prepare(state, {
     url = url, method = "GET", headers = {}, safe = true, download = true, file = path,
     max_body = opts.max_body, timeout = opts.timeout, attempts = opts.attempts,
     redirects = opts.redirects, sha256 = opts.sha256, resume = opts.resume ~= false,
     progress = meter ~= nil,
   }, context)
-  local result, err = client.send_once(state, context)
+  local result, err = sending.once(state, context)
   if meter then meter:finish() end
   if not result then
     return nil, err

@@ -6,6 +6,7 @@ local compat = require "garner.compat"
 local core = require "garner.core"
 local driver = require "garner.driver"
 local errors = require "garner.errors"
+local open_clients = require "garner.open_clients"
 local stats = require "garner.stats"
 local task_call = require "garner.task_call"
 
@@ -17,9 +18,6 @@ M.cancelled = task_call.cancelled
 local engine -- closed also in a process that was forked from the one that made it
 -- Waiters whose only operation has ended: the next take them, the one at hand first.
 local at_hand, spares, spare_count = nil, {}, 0
--- The open clients. Weak, as memory may end where the finalizer of one is called: then nobody
--- counts it out.
-local clients = setmetatable({}, { __mode = "k" })
 local wanted -- garner.engine's choice: threaded or not
 
 local blocking -- garner.driver.block, which needs this module
@@ -65,9 +63,11 @@ function M.get()
   end
   blocking = block()
   driver.host() -- is known from now on
-  -- Errors need them, and may come for want of descriptors: then no file is opened any more.
-  require "garner.failure"
-  require "garner.json"
+  -- Requests and their errors need them, and may come for want of descriptors: then no file is
+  -- opened any more.
+  for name in ("failure json request response send traffic"):gmatch "%a+" do
+    require("garner." .. name)
+  end
   local made, raw = core.engine_new { thread = threaded(), counters = stats.counters() }
   if not made then
     return nil, errors.from_raw(raw, { operation = "start the engine" })
@@ -88,6 +88,7 @@ local function close()
     old:close()
   end
 end
+open_clients.set_at_end(close)
 
 --- Ends the engine: everything in flight ends as "cancelled". The next use makes a
 --- new one.
@@ -107,24 +108,9 @@ function M.borrow()
   local had = alive()
   local e = M.get()
   return e, function()
-    if not had and next(clients) == nil then
+    if not had and not open_clients.any() then
       M.close()
     end
-  end
-end
-
---- Counts a client in.
----@param client any what it is counted out by
-function M.acquire(client)
-  clients[client] = true
-end
-
---- Counts a client out; the last one ends the engine.
----@param client any
-function M.release(client)
-  clients[client] = nil
-  if next(clients) == nil then
-    close() -- maybe by a finalizer, where the host's own handles may be gone
   end
 end
 

@@ -3,7 +3,7 @@
 -- Must not: raise because of a user's broken log function more than once per call.
 
 local compat = require "garner.compat"
-local driver = require "garner.driver"
+local driver = compat.lazy "garner.driver"
 local errors = require "garner.errors"
 
 local M = {}

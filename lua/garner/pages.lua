@@ -6,11 +6,13 @@ local compat = require "garner.compat"
 local core = require "garner.core"
 local driver = require "garner.driver"
 local errors = require "garner.errors"
+local headers_of = require "garner.headers"
 local methods = require "garner.methods"
 local next_rules = require "garner.next_page"
 local options = require "garner.options"
 local request = require "garner.request"
 local response = require "garner.response"
+local sending = require "garner.send"
 
 local M = {}
 
@@ -65,7 +67,7 @@ local function start(w)
   if w.position and w.position.number >= w.rules.max_pages then
     return false, truncated(w)
   end
-  local op, err = client.start(w.state, "walk", w.request, rules_from(w))
+  local op, err = sending.start(w.state, "walk", w.request, rules_from(w))
   w.op = op
   return op ~= nil, err
 end
@@ -111,7 +113,7 @@ local function step(w)
   if value == nil then
     return true
   end
-  return nil, client.failure(value, w.context)
+  return nil, sending.failure(value, w.context)
 end
 
 local function stop(w)
@@ -146,7 +148,7 @@ function Walk:next()
   elseif w.ended then
     return nil
   end
-  local page, err = client.with_token(w.state, step, w)
+  local page, err = sending.with_token(w.state, step, w)
   if page and page ~= true then
     self.number = w.number
     return page
@@ -273,7 +275,7 @@ local function secret_in(w)
       return what
     end
   end
-  if request.secret_values(w.given.headers or {})[1] then
+  if headers_of.secret_values(w.given.headers or {})[1] then
     return "a header of this walk is one: give it to the client"
   end
 end

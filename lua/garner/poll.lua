@@ -2,13 +2,13 @@
 -- its events for the caller. Must not: know any API or make jobs.
 
 local arguments = require "garner.arguments"
-local client = require "garner.client"
 local compat = require "garner.compat"
 local core = require "garner.core"
 local errors = require "garner.errors"
 local options = require "garner.options"
 local request = require "garner.request"
 local response = require "garner.response"
+local sending = require "garner.send"
 
 local WHAT = "client:poll"
 
@@ -163,7 +163,7 @@ local function run(p)
   if #rules.ids == 0 then
     return true
   end
-  local op, err = client.start(p.state, "poll", p.request, rules)
+  local op, err = sending.start(p.state, "poll", p.request, rules)
   if not op then
     return nil, err
   end
@@ -183,7 +183,7 @@ local function run(p)
     elseif value == nil then
       return true
     else
-      return nil, client.failure(value, p.context)
+      return nil, sending.failure(value, p.context)
     end
   end
 end
@@ -241,5 +241,5 @@ return function(state, spec, on_report)
   for _, entry in ipairs(rules.ids) do
     p.left[entry.id] = true
   end
-  return client.with_token(state, run, p)
+  return sending.with_token(state, run, p)
 end

@@ -11,6 +11,7 @@ local json = require "garner.json"
 local methods = require "garner.methods"
 local options = require "garner.options"
 local request = require "garner.request"
+local sending = require "garner.send"
 
 local M = {}
 
@@ -44,7 +45,7 @@ local function stop(self, w)
 end
 
 local function failure(w, value)
-  local err = client.failure(value, w.context)
+  local err = sending.failure(value, w.context)
   if err.code == "json" and err.body and err.body ~= "" then
     err.message = ("%s (%s): %s"):format(err.message,
       err.headers["content-type"] or "no content type", errors.one_line(err.body, 200))
@@ -55,7 +56,7 @@ end
 -- What comes next: a batch, the end (true), or nil and an error.
 local function step(w)
   if not w.op then
-    local op, err = client.start(w.state, "submit", w.request)
+    local op, err = sending.start(w.state, "submit", w.request)
     if not op then
       return nil, err
     end
@@ -94,7 +95,7 @@ local function following(self)
   if w.begun then
     batch, err = step(w)
   else -- a token that is refused is renewed before any row came
-    batch, err = client.with_token(w.state, step, w)
+    batch, err = sending.with_token(w.state, step, w)
   end
   if not batch or batch == true then
     return end_with(self, w, err)

@@ -1,6 +1,6 @@
 -- Owns: what a client does with the events of its exchanges on their way: requests that a
--- function or a recording answers, attempts to record, lines for the log; and the
--- options that ask for it. Must not: send anything, or decide what an answer means.
+-- function or a recording answers, attempts to record, lines for the log.
+-- Must not: send anything, or decide what an answer means.
 
 local compat = require "garner.compat"
 local core = require "garner.core"
@@ -13,30 +13,6 @@ local replay = compat.lazy "garner.replay"
 local response = require "garner.response"
 
 local M = {}
-
--- Options ---------------------------------------------------------------------
-
-local function file_option(module, name)
-  return function(value)
-    if module.is(value) then
-      return value
-    elseif type(value) == "string" and value ~= "" then
-      return module[name](value, true)
-    end
-    return nil, "must be garner." .. name .. "(file), or the path of the file"
-  end
-end
-
---- Rules for a client's options.
-M.RULES = {
-  transport = function(value)
-    if compat.callable(value) then
-      return value
-    end
-    return nil, "must be a function(request) that gives a response"
-  end,
-  record = file_option(recording, "record"), replay = file_option(replay, "replay"),
-}
 
 -- Answers of a function ---------------------------------------------------------
 
@@ -63,7 +39,7 @@ local function pairs_of(headers)
   elseif type(headers[1]) == "table" then
     return headers
   end
-  return require("garner.request").headers(headers, "garner: transport")
+  return require("garner.headers").list(headers, "garner: transport")
 end
 
 -- A response of another client comes decoded: what told of its coding must go.
@@ -168,18 +144,6 @@ local function log_event(state, own)
 end
 
 -- The client's side -------------------------------------------------------------
-
---- What the core has to tell a client of.
----@param opts table checked options
----@param shown integer the log's level, 0 to 5
----@return table options for the core's client
-function M.core_options(opts, shown)
-  if opts.transport and opts.replay then
-    errors.misuse("garner: give transport or replay, not both")
-  end
-  return { transport = (opts.transport or opts.replay) ~= nil, record = opts.record ~= nil,
-    log = shown >= 5 and 2 or shown >= 3 and 1 or 0 }
-end
 
 -- At the base URL, or one of the origins the user added.
 local function is_own(origins)

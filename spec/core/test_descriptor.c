@@ -188,8 +188,41 @@ static void test_fork(void **state) {
   gn_event_free(rig_done(g, id));
 }
 
+/* Before the first engine of the process, in a child that may do without. */
+static void test_start_without(void **state) {
+  struct rlimit none = {3, 3}, some;
+  struct gn_error err = {0};
+  struct gn_engine *e;
+  int status = -1;
+  pid_t pid;
+  (void)state;
+  assert_int_equal(getrlimit(RLIMIT_NOFILE, &some), 0);
+  none.rlim_max = some.rlim_max;
+  fflush(NULL);
+  pid = fork();
+  assert_true(pid >= 0);
+  if (pid > 0) {
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    return;
+  }
+  if (setrlimit(RLIMIT_NOFILE, &none) != 0)
+    _exit(1);
+  if (gn_engine_new(false, &err) || err.kind != GN_TRANSPORT ||
+      strcmp(err.code, "descriptor") != 0)
+    _exit(2);
+  setrlimit(RLIMIT_NOFILE, &some);
+  e = gn_engine_new(false, &err);
+  if (!e)
+    _exit(3);
+  gn_engine_close(e);
+  gn_engine_unref(e);
+  _exit(0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+    cmocka_unit_test(test_start_without),
     cmocka_unit_test(test_signal_and_clear),
     THREADED(test_readable_until_acknowledged),
     THREADED(test_made_late),

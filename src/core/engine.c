@@ -392,7 +392,10 @@ struct gn_engine *gn_engine_new(bool threaded, struct gn_error *err) {
 
 struct gn_engine *gn_engine_new_counted(bool threaded, struct gn_counters *c,
                                         struct gn_error *err) {
-  struct gn_engine *e = gn_alloc_zero(sizeof *e);
+  struct gn_engine *e;
+  if (gn_process_start(err) != 0)
+    return NULL;
+  e = gn_alloc_zero(sizeof *e);
   if (!e) {
     gn_error_memory(err);
     return NULL;

@@ -1,20 +1,26 @@
 /* Owns: the only global state of the core, behind one mutex. Must not: hold the
  * mutex while an engine is stopped; stopping takes engines off the list.
  */
+#include "posix.h"
+
 #include "process.h"
 
 #include "inherited.h"
 
 #include <curl/curl.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct gn_running *list; /* engines of this process */
 static atomic_uint generation;  /* forks between the first process and us */
-static bool hook_set;           /* inherited by children, as the hook is */
+static bool follows_forks;      /* inherited by children, as the hooks are */
+static bool started;            /* libcurl is; inherited as well */
 
 /* An engine at work may hold a lock of OpenSSL's that nobody would ever give
  * back in the child: of children that fork from between TLS handshakes one in
@@ -72,14 +78,38 @@ static void stop_all(void) {
 int gn_process_init(struct gn_error *err) {
   int rc = 0;
   enter();
-  if (!hook_set) {
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-      rc = gn_error_memory(err);
-    else if (atexit(stop_all) != 0 ||
-             pthread_atfork(before_fork, in_parent, in_child) != 0)
+  if (!follows_forks) {
+    if (pthread_atfork(before_fork, in_parent, in_child) != 0)
       rc = gn_error_memory(err);
     else
-      hook_set = true;
+      follows_forks = true;
+  }
+  leave();
+  return rc;
+}
+
+/* Where no descriptor is left, OpenSSL goes without its configuration, and
+ * nobody would be told. */
+static int check_descriptor(struct gn_error *err) {
+  int fd = open("/", O_RDONLY | O_CLOEXEC);
+  if (fd < 0 && (errno == EMFILE || errno == ENFILE))
+    return gn_error_set(err, GN_TRANSPORT, "descriptor",
+                        "libcurl could not be started: no descriptor left");
+  if (fd >= 0)
+    close(fd);
+  return 0;
+}
+
+/* The hook comes after libcurl, since hooks run in reverse: see stop_all. */
+int gn_process_start(struct gn_error *err) {
+  int rc = 0;
+  enter();
+  if (!started) {
+    rc = check_descriptor(err);
+    if (rc == 0 && (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK ||
+                    atexit(stop_all) != 0))
+      rc = gn_error_memory(err);
+    started = rc == 0;
   }
   leave();
   return rc;

@@ -18,7 +18,10 @@ struct gn_running {
   void *engine;                /* for the four */
 };
 
+/* Has forks followed from now on. */
 int gn_process_init(struct gn_error *err);
+/* Starts libcurl and OpenSSL, for the first engine: it takes a millisecond. */
+int gn_process_start(struct gn_error *err);
 /* Differs in every process that a fork made: a number, not a system call, since
  * every entry into an engine asks. */
 unsigned gn_process_generation(void);
