@@ -139,6 +139,28 @@ describe("a mailbox", function()
     gone:close()
   end)
 
+  it("rings at its own connection for who subscribed by a call", function()
+    if not has_socket then
+      return pending("this Lua has no LuaSocket with Unix sockets: " .. tostring(unix))
+    end
+    assert.is_nil(mailbox:subscribe())
+    local c, other = connect(), engine:mailbox_new()
+    assert(c:send(("=%d\n"):format(mailbox:id())))
+    for i = 1, 3 do
+      if i > 1 then assert.is_true(mailbox:subscribe()) end -- the line was the first time
+      get "/ok"
+      assert.equal("+", c:receive "*l")
+      assert.is_false(mailbox:subscribe())
+      assert.equal("done", select(2, mailbox:take()))
+    end
+    assert.is_nil(other:subscribe())
+    engine:close()
+    assert.is_false(mailbox:subscribe())
+    other:close()
+    assert.has_error(function() other:subscribe() end)
+    c:close()
+  end)
+
   it("ends a wait that has a deadline, and nothing but the wait", function()
     if not has_socket then
       return pending("this Lua has no LuaSocket with Unix sockets: " .. tostring(unix))

@@ -141,7 +141,7 @@ local function new_waiter(e)
     operations = setmetatable({}, { __mode = "v" }) }, Waiter)
 end
 
-local SPARES_MAX = 64
+local SPARES_MAX = 1024 -- as many as connections to an engine are kept for them
 
 local function spare(waiter)
   if not at_hand then
@@ -403,7 +403,7 @@ end
 -- operation.
 local function wait_for_end(waiter, id, handlers, operations)
   local e, mailbox, host = waiter.engine, waiter.mailbox, driver.known
-  local wait = host.wait_checked or host.wait
+  local wait = host.wait_alone or host.wait
   local result, status
   waiter.id = id
   operations[waiter] = true

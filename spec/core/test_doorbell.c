@@ -124,7 +124,8 @@ static void test_wrong_lines(void **state) {
   static const char *const lines[] = {
     "\n", "x\n", "-1\n", "1 \n", " 1\n", "1x\n", "+\n", "--\n", "0x1\n",
     "1\r\n", "1.0\n", "12345678901234567890\n", "1 x\n", "1 2 \n", "1  2\n",
-    "1 -2\n", "1 2 3\n", "1 1234567890123\n",
+    "1 -2\n", "1 2 3\n", "1 1234567890123\n", "=\n", "==1\n", "=1 2\n",
+    "=x\n", "= 1\n", "1=\n",
   };
   struct rig *g = *state;
   struct gn_doorbell_address at = doorbell_of(g->engine);

@@ -92,8 +92,42 @@ struct gn_bell *gn_doorbell_detach(struct gn_mailbox *m) {
   return waiters;
 }
 
+/* With the lock held. */
+static void subscribe_to(struct gn_mailbox *m, struct gn_bell *b) {
+  m->refs++;
+  b->mailbox = m;
+  link_in(&m->waiters, b);
+}
+
+void gn_doorbell_subscribe(struct gn_mailbox *m) {
+  if (!m->bell->link)
+    subscribe_to(m, m->bell);
+}
+
+/* With the lock held. */
+static void disown(struct gn_bell *b) {
+  if (b->own)
+    b->own->bell = NULL;
+  b->own = NULL;
+}
+
+/* With the lock held. */
+static void own(struct gn_mailbox *m, struct gn_bell *b) {
+  disown(b);
+  if (m->bell)
+    disown(m->bell);
+  b->own = m;
+  m->bell = b;
+}
+
+/* Its own connection is of no more use: an answer tells whoever keeps it. */
 void gn_doorbell_orphan(struct gn_engine *e, struct gn_mailbox *m) {
-  struct gn_bell *waiters = gn_doorbell_detach(m), *next;
+  struct gn_bell *waiters, *next;
+  if (m->bell) {
+    gn_doorbell_subscribe(m);
+    disown(m->bell);
+  }
+  waiters = gn_doorbell_detach(m);
   if (waiters && !e->stopping)
     gn_engine_wake(e);
   for (; waiters; waiters = next) {
@@ -136,6 +170,9 @@ static void ring_orphans(struct gn_doorbell *d) {
 
 /* A child of fork may hold the socket open: the other end learns anyway. */
 static void hang_up(struct gn_doorbell *d, struct gn_bell *b) {
+  gn_engine_lock(d->engine);
+  disown(b);
+  gn_engine_unlock(d->engine);
   gn_timer_clear(&d->engine->timers, &b->deadline);
   gn_watcher_remove(&d->watcher, b->fd);
   shutdown(b->fd, SHUT_RDWR);
@@ -179,7 +216,7 @@ static void lose(struct gn_doorbell *d, struct gn_bell *b) {
 }
 
 static int subscribe(struct gn_doorbell *d, struct gn_bell *b, uint64_t id,
-                     int64_t ms) {
+                     int64_t ms, bool for_calls) {
   struct gn_engine *e = d->engine;
   struct gn_mailbox *m;
   bool now, twice;
@@ -187,11 +224,10 @@ static int subscribe(struct gn_doorbell *d, struct gn_bell *b, uint64_t id,
   twice = b->link != NULL;
   m = gn_roster_find(&e->roster, id);
   now = !m || m->head || e->stopping;
-  if (!twice && !now) {
-    m->refs++;
-    b->mailbox = m;
-    link_in(&m->waiters, b);
-  }
+  if (for_calls && !twice && m && !e->stopping)
+    own(m, b);
+  if (!twice && !now)
+    subscribe_to(m, b);
   gn_engine_unlock(e);
   if (twice)
     return -1;
@@ -206,20 +242,24 @@ static bool is_key(const struct gn_doorbell *d, const char *line, size_t len) {
   return len == GN_KEY_SIZE - 1 && CRYPTO_memcmp(line, d->key, len) == 0;
 }
 
-/* "ID" or "ID MILLISECONDS". */
+/* "ID", "=ID" or "ID MILLISECONDS". */
 static int take_subscription(struct gn_doorbell *d, struct gn_bell *b,
                              const char *line, size_t len) {
   static const char digits[] = "0123456789";
-  size_t id = strspn(line, digits), ms;
+  bool for_calls = *line == '=';
+  size_t id, ms;
+  line += for_calls;
+  len -= for_calls;
+  id = strspn(line, digits);
   if (id == 0 || id > 19)
     return -1;
   if (id == len)
-    return subscribe(d, b, strtoull(line, NULL, 10), GN_NEVER);
-  ms = line[id] == ' ' ? strspn(line + id + 1, digits) : 0;
+    return subscribe(d, b, strtoull(line, NULL, 10), GN_NEVER, for_calls);
+  ms = line[id] == ' ' && !for_calls ? strspn(line + id + 1, digits) : 0;
   if (ms == 0 || ms > 12 || id + 1 + ms != len)
     return -1;
   return subscribe(d, b, strtoull(line, NULL, 10),
-                   strtoll(line + id + 1, NULL, 10));
+                   strtoll(line + id + 1, NULL, 10), false);
 }
 
 /* The line is ended by a NUL. -1: no line of the protocol. */

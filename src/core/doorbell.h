@@ -2,9 +2,11 @@
  * only. Lines, each ended by "\n". First the key; then an id subscribes to that
  * mailbox, answered by "+" as soon as it has something or can get nothing more;
  * an id, a space and milliseconds ends after these, answered by "-"; "-" gives
- * the subscription up, answered by "-". Who hangs up while subscribed
- * is gone: what was submitted to the mailbox is cancelled. Who does not show
- * the key in time, or says anything else, is hung up on.
+ * the subscription up, answered by "-". "=" before the id makes the connection
+ * the mailbox's own, too, until that is another one: it can be subscribed by a
+ * call from then on. Who hangs up while subscribed is gone: what was submitted
+ * to the mailbox is cancelled. Who does not show the key in time, or says
+ * anything else, is hung up on.
  * Must not: block, or allocate but when somebody connects.
  */
 #ifndef GN_DOORBELL_H
@@ -35,6 +37,7 @@ struct gn_bell {
   struct gn_bell *next_waiter; /* another one of that mailbox; the lock */
   struct gn_bell **link;       /* what points at it, NULL: not subscribed */
   struct gn_mailbox *mailbox;  /* a reference while subscribed; the lock */
+  struct gn_mailbox *own;      /* whose own it is, or NULL; the lock */
   int fd;                      /* of the connection */
   bool known;                  /* has shown the key */
   struct gn_doorbell *doorbell; /* it is connected to */
@@ -57,8 +60,10 @@ struct pollfd *gn_doorbell_watched(struct gn_doorbell *d,
 void gn_doorbell_run(struct gn_doorbell *d);
 
 /* With the engine's lock held, by a mailbox's owner: leaves who wait for it to
- * the step. */
+ * the step, and its own connection. */
 void gn_doorbell_orphan(struct gn_engine *e, struct gn_mailbox *m);
+/* With the engine's lock held: subscribes the mailbox's own connection. */
+void gn_doorbell_subscribe(struct gn_mailbox *m);
 /* With the engine's lock held: takes all who wait for the mailbox. */
 struct gn_bell *gn_doorbell_detach(struct gn_mailbox *m);
 /* Without it, on the step's thread: answers those. */

@@ -113,6 +113,20 @@ bool gn_mailbox_peek(struct gn_mailbox *m, struct gn_event *copy) {
   return any;
 }
 
+int gn_mailbox_subscribe(struct gn_mailbox *m) {
+  int rc = 0;
+  if (gn_engine_is_closed(m->engine))
+    return 0;
+  gn_engine_lock(m->engine);
+  if (!m->head && !gn_engine_is_closed(m->engine)) {
+    rc = m->bell ? 1 : -1;
+    if (m->bell)
+      gn_doorbell_subscribe(m);
+  }
+  gn_engine_unlock(m->engine);
+  return rc;
+}
+
 size_t gn_mailbox_pending(struct gn_mailbox *m) {
   return atomic_load_explicit(&m->count, memory_order_acquire);
 }

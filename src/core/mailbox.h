@@ -50,6 +50,7 @@ struct gn_mailbox {
   struct gn_mailbox *next_marked; /* in the roster, marked later */
   struct gn_mailbox *prev_marked; /* in the roster, marked earlier */
   struct gn_bell *waiters;  /* at the doorbell, subscribed to this one */
+  struct gn_bell *bell;     /* its own connection there, NULL: none */
   atomic_int refs;          /* the waiter's and one per running work */
   bool marked;              /* in the roster's list of those to tell of */
   bool closed;              /* nobody will take; events are dropped */
@@ -70,6 +71,9 @@ struct gn_event *gn_mailbox_take(struct gn_mailbox *m);
 /* A copy of the event that take would give, its result not owned; false: none.
  * Lets a taker do first what may fail. */
 bool gn_mailbox_peek(struct gn_mailbox *m, struct gn_event *copy);
+/* 1: its own connection at the doorbell is answered when something comes; 0:
+ * there is something, or nothing more comes; -1: it has no such connection. */
+int gn_mailbox_subscribe(struct gn_mailbox *m);
 size_t gn_mailbox_pending(struct gn_mailbox *m);
 /* Nobody wants the pages, or rows, of this id any more; its end stays. */
 void gn_mailbox_drop_pages(struct gn_mailbox *m, uint64_t id);

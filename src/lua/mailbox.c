@@ -173,6 +173,17 @@ static int mailbox_doorbell(lua_State *L) {
   return 2;
 }
 
+/* subscribe(): true: its own connection is answered when there is something;
+ * false: there is, or nothing more comes; nil: it has no connection. */
+static int mailbox_subscribe(lua_State *L) {
+  int rc = gn_mailbox_subscribe(gn_lua_mailbox(L, 1));
+  if (rc < 0)
+    lua_pushnil(L);
+  else
+    lua_pushboolean(L, rc);
+  return 1;
+}
+
 static int mailbox_close(lua_State *L) {
   struct gn_mailbox **box = gn_lua_check(L, 1, GN_LUA_MAILBOX);
   struct gn_mailbox *m = *box;
@@ -196,7 +207,7 @@ void gn_lua_mailbox_open(lua_State *L) {
     {"id", mailbox_id}, {"descriptor", mailbox_descriptor},
     {"acknowledge", mailbox_acknowledge}, {"ready", mailbox_ready},
     {"is_closed", mailbox_is_closed}, {"doorbell", mailbox_doorbell},
-    {"close", mailbox_close}, {NULL, NULL},
+    {"subscribe", mailbox_subscribe}, {"close", mailbox_close}, {NULL, NULL},
   };
   static const luaL_Reg meta[] = {
     {"__gc", mailbox_close}, {"__close", mailbox_close},

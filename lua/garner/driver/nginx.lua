@@ -73,6 +73,16 @@ local function line_of(mailbox)
   return line
 end
 
+local function open(where, options)
+  local sock = socket()
+  sock:settimeouts(SEND_MS, SEND_MS, NEVER_MS)
+  local ok, why = sock:connect(where, options)
+  if not ok then
+    return nil, why
+  end
+  return sock
+end
+
 -- A connection to a mailbox's engine, and the line that asks there.
 local function connect(mailbox)
   local line = lines[mailbox]
@@ -83,10 +93,8 @@ local function connect(mailbox)
       return nil, no_engine
     end
   end
-  local sock = socket()
-  sock:settimeouts(SEND_MS, SEND_MS, NEVER_MS)
-  local ok, why = sock:connect(address)
-  if not ok then
+  local sock, why = open(address)
+  if not sock then
     return nil, why
   end
   return sock, line
@@ -168,11 +176,66 @@ function M.wait(mailbox, deadline)
   return wait(mailbox, deadline)
 end
 
---- The same for one that has just called `check`.
+-- Mailboxes that one coroutine after the other waits for -> the pool of their own connection,
+-- which only the first of them has to tell what it is for.
+local own = setmetatable({}, { __mode = "k" })
+
+local function own_of(mailbox)
+  local line, no_engine = line_of(mailbox)
+  if not line then
+    return nil, no_engine
+  end
+  local pool = { pool = path .. line, address = address, line = greeting .. "=" .. line,
+    busy = false }
+  own[mailbox] = pool
+  return pool
+end
+
+-- The same as `ask`, on the mailbox's own connection.
+local function ask_alone(sock, mailbox, pool)
+  local answer
+  if sock:getreusedtimes() == 0 then
+    answer = sock:send(pool.line) and sock:receive()
+  else
+    answer = mailbox:subscribe()
+    if answer then
+      answer = sock:receive()
+    elseif answer == false then -- it has something
+      answer = true
+    end
+  end
+  if answer then
+    sock:setkeepalive(IDLE_MS, 1)
+  else
+    sock:close()
+  end
+  return answer
+end
+
+--- Waits without a deadline for one that has just called `check`, for a mailbox that nobody else
+--- waits for meanwhile.
 ---@param mailbox userdata
----@param deadline number|nil
-function M.wait_checked(mailbox, deadline)
-  return wait(mailbox, deadline)
+function M.wait_alone(mailbox)
+  local pool = own[mailbox]
+  if not pool then
+    local no_engine
+    pool, no_engine = own_of(mailbox)
+    if not pool then
+      return stumble(mailbox, no_engine)
+    end
+  end
+  if pool.busy or is_over then
+    return wait(mailbox)
+  end
+  pool.busy = true -- for ever, where nginx ends this coroutine
+  local sock, why = open(pool.address, pool)
+  local answer = sock and ask_alone(sock, mailbox, pool)
+  pool.busy = false
+  if answer then
+    failures = 0
+  else
+    stumble(mailbox, why or "the connection was closed")
+  end
 end
 
 --- Sleeps; nginx goes on. In a timer whose worker shuts down it raises an error of kind
