@@ -1,6 +1,7 @@
 -- Owns: the short way of a request: what is prepared once and sent as often as wanted, and that
 -- nothing of it shows. Must not: check what an answer means.
 local clients = require "spec.support.clients"
+local compat = require "garner.compat"
 local core = require "garner.core"
 local garner = require "garner"
 local simulator = require "spec.support.simulator"
@@ -265,6 +266,84 @@ describe("a request of a task", function()
     assert.is_true(results[3][1])
   end)
 
+  it("is cancelled by its own client only", function()
+    local api, other = clients.client(nil, sim:scope()), clients.client(nil, sim:scope())
+    local results = garner.all {
+      function()
+        assert(api:get "/_http/echo")
+        return other:get "/_http/delay/100"
+      end,
+      function()
+        assert(other:get "/_http/delay/50")
+        api:close()
+        return true
+      end,
+    }
+    assert.equal(200, results[1][1].status)
+    assert.is_true(results[2][1])
+  end)
+
+  it("does not take another one's end for its own", function()
+    local api, other = clients.client(nil, sim:scope()), clients.client(nil, sim:scope())
+    local results = garner.all {
+      function()
+        local _, err = api:get "/_http/delay/5000"
+        local first = err.kind
+        return first, other:get("/_http/delay/100").status
+      end,
+      function()
+        assert(other:get "/_http/delay/20")
+        api:close()
+        return true
+      end,
+    }
+    assert.same({ "cancelled", 200 }, { results[1][1], results[1][2] })
+    garner.wait(function() return garner.stats().in_flight == 0 end, { first = 0.01, timeout = 2 })
+    assert.equal(0, garner.stats().in_flight)
+  end)
+
+  it("is over where something is raised into it", function()
+    if not compat.yields_across_pcall or compat.global "jit" then
+      return pending "here no hook can interrupt one coroutine below pcall"
+    end
+    local api = clients.client(nil, sim:scope())
+    local co, raised_once
+    local results = garner.all {
+      function()
+        co = coroutine.running()
+        local ok, why = pcall(api.get, api, "/_http/delay/5000")
+        return ok, why, api:get("/_http/delay/100").status
+      end,
+      function()
+        assert(api:get "/_http/delay/20")
+        debug.sethook(co, function()
+          if not raised_once then
+            raised_once = true
+            error("stop", 0)
+          end
+        end, "", 1)
+        return coroutine.resume(co)
+      end,
+    }
+    assert.same({ false, "stop", 200 }, { results[1][1], results[1][2], results[1][3] })
+    garner.wait(function() return garner.stats().in_flight == 0 end, { first = 0.01, timeout = 2 })
+    assert.equal(0, garner.stats().in_flight)
+  end)
+
+  it("is cancelled where the engine is closed and another one made at once", function()
+    local api = clients.client(nil, sim:scope())
+    local results = garner.all {
+      function() return api:get "/_http/delay/5000" end,
+      function()
+        assert(api:get "/_http/echo")
+        garner.close()
+        return api:get "/_http/delay/20"
+      end,
+    }
+    assert.equal("cancelled", results[1].err.kind)
+    assert.equal(200, results[2][1].status)
+  end)
+
   it("is cancelled where the engine is closed beside it", function()
     local api = clients.client(nil, sim:scope())
     local results = garner.all {
@@ -415,5 +494,35 @@ describe("a mailbox's finish", function()
     result, other = mailbox:finish(id)
     assert.is_false(other)
     assert.equal("server", result:error().kind)
+  end)
+
+  it("gives the end that comes next, if it was submitted with a tag", function()
+    local plain = core.client_new { base_url = sim.url }
+    local echo = { url = sim.url .. "/_http/echo" }
+    local id = engine:submit(mailbox, plain, echo, 9)
+    assert.is_nil((mailbox:take_end()))
+    work()
+    local tag, whose, result, status = mailbox:take_end()
+    assert.same({ 9, id, 200, 200 }, { tag, whose, result:status(), status })
+    assert.is_nil((mailbox:take_end()))
+    engine:submit(mailbox, plain, { url = sim.url .. "/_http/status/404" }, 9)
+    work()
+    assert.is_false((select(4, mailbox:take_end())))
+    engine:submit(mailbox, plain, echo)
+    work()
+    assert.is_nil((mailbox:take_end()))
+    assert.equal("done", select(2, mailbox:take()))
+  end)
+
+  it("has tags on other events, too", function()
+    local id = engine:submit(mailbox, client, { url = sim.url .. "/_http/status/503" }, 3)
+    work()
+    assert.is_nil((mailbox:take_end()))
+    local whose, event, _, dropped, tag = mailbox:take()
+    assert.same({ id, "log", 3 }, { whose, event, tag })
+    assert.is_nil(dropped)
+    work()
+    _, event, _, _, tag = mailbox:take()
+    assert.same({ "done", 3 }, { event, tag })
   end)
 end)

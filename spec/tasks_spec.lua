@@ -72,6 +72,19 @@ describe("garner.all", function()
     end
   end)
 
+  it("gives each its own outcome, where many run at a time, and come and go", function()
+    local api = clients.client()
+    local fns = {}
+    for i = 1, 300 do
+      fns[i] = function() return api:get("/_http/echo?n=" .. i):json().query end
+    end
+    local results = garner.all(fns, { concurrency = 128 })
+    for i = 1, 300 do
+      assert.equal("n=" .. i, results[i][1])
+    end
+    assert.equal(0, garner.stats().in_flight)
+  end)
+
   it("runs no more than it may at a time", function()
     local running, most = 0, 0
     local fns = {}

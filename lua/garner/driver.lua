@@ -2,9 +2,12 @@
 -- task of the scheduler. Must not: know libcurl or requests.
 
 local compat = require "garner.compat"
+local core = require "garner.core"
 local errors = require "garner.errors"
 
 local M = {}
+
+local runs = core.runs
 
 --- How a host waits. A host of one's own gives the first four; its engine then has a thread.
 --- `mailbox` is what somebody waits for:
@@ -40,6 +43,9 @@ local inside = setmetatable({}, { __mode = "kv" }) -- coroutine -> its task
 
 -- What a task yields; anything else that a task yields is its own affair.
 M.WAIT = {}
+
+-- The task that a scheduler has resumed last and that has not come back: mostly the one that runs.
+M.resumed = nil
 
 compat.set_adopt(function(inner)
   inside[inner] = inside[compat.running()]
@@ -115,8 +121,12 @@ end
 --- The task that the running coroutine is, if it is one and may yield here.
 ---@return table|nil
 function M.task()
+  local task = M.resumed
+  if task and runs(task.co) then
+    return task
+  end
   local co = compat.running()
-  local task = co and inside[co]
+  task = co and inside[co]
   if task and compat.yieldable() then
     return task
   end
@@ -130,13 +140,16 @@ function M.set_task(co, task)
   inside[co] = task
 end
 
+local NOTHING = { silent = true }
+
 --- Hands a task over to its scheduler until it has something to look at. The task itself says
 --- what it waits for: it may have been resumed by somebody else.
 ---@param task table
----@param waitable table|nil `ready()`
+---@param waitable table|nil `ready()`; `wakes`: it wakes its task itself when it is, `silent`: no
+--- engine has anything to do with it
 ---@param deadline number|nil
 function M.await(task, waitable, deadline)
-  task.waits, task.waitable, task.deadline = true, waitable, deadline
+  task.waits, task.deadline = waitable or NOTHING, deadline
   coroutine.yield(M.WAIT)
 end
 

@@ -12,6 +12,8 @@ local task_call = require "garner.task_call"
 
 local M = {}
 
+local exchange_of = task_call.exchange
+
 --- What the value false of a "done" event means, as a plain record.
 M.cancelled = task_call.cancelled
 
@@ -138,7 +140,7 @@ end
 
 local function new_waiter(e)
   return setmetatable({ engine = e, mailbox = e:mailbox_new(), id = 0, cancelled = false,
-    operations = setmetatable({}, { __mode = "v" }) }, Waiter)
+    tasks = nil, operations = setmetatable({}, { __mode = "v" }) }, Waiter)
 end
 
 local SPARES_MAX = 1024 -- as many as connections to an engine are kept for them
@@ -170,11 +172,13 @@ local function own_waiter(e)
 end
 
 --- Puts an event into its operation's queue, if that is still wanted.
-function M.deliver(waiter, id, event, value, dropped)
+function M.deliver(waiter, id, event, value, dropped, place)
+  local call = place and task_call.of(waiter, place, id)
+  if call then
+    return call:put(event, value, dropped)
+  end
   local op = waiter.operations[id]
-  if op and op.alone then
-    op:put(event, value, dropped)
-  elseif op then
+  if op then
     op.lost = dropped and (op.lost or 0) + dropped or op.lost
     op.last = op.last + 1
     op.events[op.last], op.values[op.last] = event, value
@@ -185,13 +189,17 @@ end
 --- Sorts the events of a waiter into its operations' queues.
 ---@param waiter table
 function M.drain(waiter)
-  while true do
-    local id, event, value, dropped = waiter.mailbox:take()
+  local mailbox = waiter.mailbox
+  repeat
+    local event, dropped, place = "done", nil, nil
+    local id, value = task_call.drain(waiter, mailbox)
     if not id then
-      return
+      id, event, value, dropped, place = mailbox:take()
     end
-    M.deliver(waiter, id, event, value, dropped)
-  end
+    if id then
+      M.deliver(waiter, id, event, value, dropped, place)
+    end
+  until not id
 end
 
 --- The waiter of a scheduler, on the engine of now.
@@ -201,6 +209,7 @@ function M.waiter_of(scheduler)
   local waiter = scheduler.waiter
   if not waiter or waiter.engine ~= engine then
     waiter = new_waiter(assert(M.get()))
+    waiter.tasks = scheduler.tasks
     scheduler.waiter = waiter
   end
   return waiter
@@ -255,7 +264,7 @@ function Operation:take()
     return from_queue(self)
   end
   local waiter = self.waiter
-  local id, event, value, dropped = waiter.mailbox:take()
+  local id, event, value, dropped, place = waiter.mailbox:take()
   if not id then
     if waiter.engine:is_closed() and not self.finished then
       self.finished = true
@@ -263,7 +272,7 @@ function Operation:take()
     end
     return nil
   elseif id ~= self.key then
-    M.deliver(waiter, id, event, value, dropped)
+    M.deliver(waiter, id, event, value, dropped, place)
     return self:take()
   end
   self.lost = dropped and (self.lost or 0) + dropped or self.lost
@@ -421,27 +430,31 @@ local function wait_for_end(waiter, id, handlers, operations)
   return nil, nil, new_operation(e, waiter, id, handlers)
 end
 
-local function operation_of(call, handlers, task)
-  local op = new_operation(call.waiter.engine, call.waiter, call.id, handlers, task)
-  op.events, op.values, op.last = call.events, call.values, #call.events
-  op.lost = call.lost
+-- What a call could not deal with goes on as an operation.
+local function operation_of(call, handlers)
+  local op = new_operation(call.waiter.engine, call.waiter, call.id, handlers, call.task)
+  op.events, op.values, op.lost = call:hand_over()
+  op.last = #op.events
   return op
 end
 
 local function exchange_in_task(task, client, request, handlers, operations)
-  local waiter = M.waiter_of(task.scheduler)
-  local value, call, raw = task_call.exchange(waiter, task, client, request, operations)
-  if call then
-    return nil, nil, operation_of(call, handlers, task)
+  local waiter = task.scheduler.waiter
+  if not waiter or waiter.engine ~= engine then
+    waiter = M.waiter_of(task.scheduler)
   end
-  return value, nil, nil, raw
+  local result, status, call, raw = exchange_of(waiter, task, client, request, operations)
+  if call then
+    return nil, nil, operation_of(call, handlers)
+  end
+  return result, status, nil, raw
 end
 
 local function exchange_by_driver(waiter, client, request, handlers, operations)
-  local task = driver.task()
+  local task = operations and driver.task() -- one that the host's own code has resumed
   if task or not operations then
     spare(waiter)
-    if not operations then
+    if not task then
       return nil
     end
     driver.check()
@@ -471,6 +484,10 @@ local FIRST_SLICE = 0.1 -- seconds, so that Ctrl-C works
 ---@return table|nil operation for what has not ended yet
 ---@return table|nil raw a plain record of what went wrong
 function M.exchange(client, request, handlers, operations)
+  local task = driver.resumed and operations and driver.task()
+  if task then
+    return exchange_in_task(task, client, request, handlers, operations)
+  end
   local e, waiter = engine, at_hand
   if waiter and waiter.engine == e then
     at_hand = nil

@@ -1,40 +1,110 @@
--- Owns: one exchange that a task of the scheduler waits for, without an operation. Its
--- scheduler's mailbox goes with the last task, so there is nothing to be done where nobody
--- holds it. Must not: know what an event means, but for the end.
+-- Owns: the one exchange that a task of the scheduler waits for, without an operation: each task
+-- has one call, for all of its requests. Its scheduler's mailbox goes with the last task, so there
+-- is nothing to be done where nobody holds it. Must not: know what an event means, but for the end.
 
 local driver = require "garner.driver"
 
 local M = {}
 
+local WAIT, yield = driver.WAIT, coroutine.yield
+
 --- What an exchange that was cancelled came to, as a plain record.
 M.cancelled = { kind = "cancelled", code = "closed", message = "cancelled: it was closed" }
 
-local Call = { alone = true }
+local Call = { wakes = true }
 Call.__index = Call
 
+local function new_call(task)
+  return setmetatable({ task = task, waiter = nil, id = false, result = false, status = false,
+    cancelled = false, events = false, values = nil, lost = nil, operations = nil }, Call)
+end
+
 function Call:ready()
-  return self.ended or self.cancelled or self.events ~= nil
+  return self.result or self.cancelled or self.events or self.waiter.engine:is_closed()
 end
 
+--- Ends what is in flight; nothing more comes of it.
 function Call:cancel()
-  self.cancelled = true
-  if self.id and not self.waiter.engine:is_closed() then
-    self.waiter.engine:cancel(self.id)
+  local id, e = self.id, self.waiter.engine
+  if id then
+    self.id, self.cancelled = false, true
+    if not e:is_closed() then
+      e:cancel(id)
+    end
+    driver.wake(self.task)
   end
+end
+
+--- An event that is more than just the end, or comes after such a one: for an operation.
+function Call:put(event, value, dropped)
+  local events, values = self.events or {}, self.values or {}
+  events[#events + 1], values[#events + 1] = event, value
+  self.events, self.values = events, values
+  self.lost = dropped and (self.lost or 0) + dropped or self.lost
   driver.wake(self.task)
 end
 
-function Call:put(event, value, dropped)
-  if event == "done" and not self.events and not dropped then
-    self.value, self.ended = value, true
-    self.waiter.operations[self.id] = nil
-  else -- something that an operation has to deal with
-    local events, values = self.events or {}, self.values or {}
-    events[#events + 1], values[#events + 1] = event, value
-    self.events, self.values = events, values
-    self.lost = dropped and (self.lost or 0) + dropped or self.lost
+--- Lets go of what it waited for, for an operation.
+---@return string[] events
+---@return any[] values
+---@return integer|nil lost log events
+function Call:hand_over()
+  local events, values, lost = self.events, self.values, self.lost
+  self.id, self.events, self.values, self.lost = false, false, nil, nil
+  return events, values, lost
+end
+
+--- The call that an event is for, if it is still wanted.
+---@param waiter table
+---@param place integer the event's tag
+---@param id integer
+---@return table|nil
+function M.of(waiter, place, id)
+  local task = waiter.tasks[place]
+  local call = task and task.call
+  return call and call.id == id and call or nil
+end
+
+--- Gives the ends that come first in a mailbox to the calls that wait for them.
+---@param waiter table
+---@param mailbox userdata the waiter's
+---@return integer|nil id of the first one whose call has let go of it
+---@return userdata|nil result
+function M.drain(waiter, mailbox)
+  local tasks = waiter.tasks
+  local place, id, result, status = mailbox:take_end()
+  while place do
+    local task = tasks[place]
+    local call = task and task.call
+    if not call or call.id ~= id then
+      return id, result
+    elseif call.events then
+      call:put("done", result)
+    else
+      call.id, call.result, call.status = false, result, status
+      task.scheduler:wake(task)
+    end
+    place, id, result, status = mailbox:take_end()
   end
-  driver.wake(self.task)
+end
+
+-- The client that cancels it when it is closed.
+local function enter(call, operations)
+  if call.operations then
+    call.operations[call], call.operations = nil, nil
+  end
+  operations[call] = true
+  call.operations = operations
+end
+
+local function begin(call, waiter, operations)
+  if call.operations ~= operations then
+    enter(call, operations)
+  end
+  if call.id then -- something was raised into its task, which went on
+    call:cancel()
+  end
+  call.waiter, call.result, call.cancelled, call.events = waiter, false, false, false
 end
 
 --- Sends one request and waits in its task for the end.
@@ -42,36 +112,37 @@ end
 ---@param task table the running one
 ---@param client userdata the core's client
 ---@param request userdata
----@param operations table where the call's entry is meanwhile, with a method `cancel`
+---@param operations table where the call's entry is, with a method `cancel`
 ---@return userdata|nil result
+---@return integer|false|nil status false where the result is an error
 ---@return table|nil call whose `events` and `values` an operation has to deal with
 ---@return table|nil raw a plain record of what went wrong; nil where the engine is closed
 function M.exchange(waiter, task, client, request, operations)
-  local e = waiter.engine
-  local call = setmetatable({ waiter = waiter, id = false, task = task, ended = false,
-    cancelled = false, value = false, events = nil, values = nil }, Call)
-  operations[call] = true
-  local id, raw = e:submit(waiter.mailbox, client, request)
+  local e, call = waiter.engine, task.call
+  if not call then
+    call = new_call(task)
+    task.call = call
+  end
+  begin(call, waiter, operations)
+  local id, raw = e:submit(waiter.mailbox, client, request, task.place)
   if not id then
-    operations[call] = nil
-    return nil, nil, not e:is_closed() and raw or nil
+    return nil, nil, nil, not e:is_closed() and raw or nil
   end
   call.id = id
-  local kept, why = pcall(rawset, waiter.operations, id, call)
-  if not kept then -- the mailbox, which others use, stays: it would run on, and nobody know it
-    e:cancel(id)
-    error(why, 0)
-  end
+  local result
   repeat
-    driver.await(task, call)
-  until call:ready() or e:is_closed()
-  operations[call], call.task = nil, nil
-  if call.events and not call.cancelled then
-    return nil, call
-  elseif call.cancelled or not call.value then
-    return nil, nil, M.cancelled
+    task.waits = call
+    yield(WAIT)
+    result = call.result
+  until result or call:ready()
+  if result then
+    call.result = false
+    return result, call.status
+  elseif call.events and not call.cancelled then
+    return nil, nil, call
   end
-  return call.value
+  call.id = false
+  return nil, nil, nil, M.cancelled
 end
 
 return M

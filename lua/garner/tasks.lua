@@ -10,6 +10,8 @@ local options = require "garner.options"
 
 local M = {}
 
+local resume = coroutine.resume
+
 -- Tasks that wait for something which is not on the scheduler's own mailbox are
 -- looked at this often, in seconds.
 local FOREIGN = 0.02
@@ -17,9 +19,28 @@ local FOREIGN = 0.02
 local Scheduler = {}
 Scheduler.__index = Scheduler
 
+-- `tasks`: all of them, each in a place of its own, which the mailbox's events name; false where
+-- one has ended. `ready` is a queue from `first` to `last`.
 local function new_scheduler()
-  return setmetatable({ ready = {}, first = 1, last = 0, waiting = {}, watched = {}, away = {},
-    served = 0 }, Scheduler)
+  return setmetatable({ ready = {}, first = 1, last = 0, tasks = {}, free = {}, free_count = 0,
+    watched = {}, away = {}, served = 0, waited = false }, Scheduler)
+end
+
+local function enlist(self, task)
+  local place = #self.tasks + 1
+  if self.free_count > 0 then
+    place = self.free[self.free_count]
+    self.free_count = self.free_count - 1
+  end
+  self.tasks[place], task.place = task, place
+end
+
+local function delist(self, task)
+  if self.tasks[task.place] == task then
+    self.tasks[task.place] = false
+    self.free_count = self.free_count + 1
+    self.free[self.free_count] = task.place
+  end
 end
 
 -- A task that starts tasks lets its own scheduler run them: one level, one mailbox.
@@ -33,19 +54,21 @@ function Scheduler:push(task)
   if self.first > self.last then -- from the start again, so that the list stays short
     self.first, self.last, self.served = 1, 0, 0
   end
-  self.last = self.last + 1
-  self.ready[self.last] = task
+  local last = self.last + 1
+  self.last = last
+  self.ready[last] = task
 end
 
 --- Makes a waiting task run again.
 function Scheduler:wake(task)
-  if self.waiting[task] then
-    self.waiting[task], self.watched[task] = nil, nil
+  if task.parked then
+    task.parked = false
+    if task.watched then
+      task.watched, task.deadline, self.watched[task] = false, nil, nil
+    end
     self:push(task)
   end
 end
-
-local NONE = { n = 0 }
 
 local function entry_of(entry)
   local failed = not entry[1] and entry.n >= 2 and entry[2] ~= nil
@@ -65,11 +88,12 @@ end
 ---@param on_end fun(entry: table)
 ---@return table task
 function Scheduler:spawn(fn, on_end)
-  local task = { scheduler = self, on_end = on_end, given = NONE }
+  local task = { scheduler = self, on_end = on_end, waits = false, parked = false }
   task.co = coroutine.create(function()
     task.entry = entry_of(compat.pack(fn()))
   end)
   driver.set_task(task.co, task)
+  enlist(self, task)
   self:push(task)
   return task
 end
@@ -112,6 +136,7 @@ end
 
 local function finish(task, err)
   driver.set_task(task.co, nil)
+  delist(task.scheduler, task)
   task.dropped = true
   if not task.entry and errors.is_interrupt(err) then
     error(err, 0) -- Ctrl-C is for the whole script
@@ -121,17 +146,14 @@ end
 
 -- What comes by this scheduler's own mailbox, and gates, wake their task; for anything else one
 -- has to look.
-function Scheduler:await(task)
-  local waitable = task.waitable
-  self.waiting[task] = true
-  if task.deadline then
-    self.watched[task] = true
-  elseif not waitable.silent then
-    if waitable.waiter == nil or waitable.waiter ~= self.waiter then
-      self.watched[task] = true
-    elseif waitable:ready() then -- it came before the task was known to wait
-      self:wake(task)
-    end
+function Scheduler:await(task, waitable)
+  task.parked = true
+  if waitable.wakes then
+    return
+  elseif task.deadline or waitable.waiter == nil or waitable.waiter ~= self.waiter then
+    task.watched, self.watched[task] = true, true
+  elseif waitable:ready() then -- it came before the task was known to wait
+    self:wake(task)
   end
 end
 
@@ -140,15 +162,19 @@ function Scheduler:settle(task, err)
   if coroutine.status(task.co) == "dead" then
     finish(task, err)
   elseif task.waits then
-    self:await(task)
+    self:await(task, task.waits)
   else
     return false
   end
   return true
 end
 
-local function resumed(self, task, _, ...)
-  if self:settle(task, (...)) then
+local function resumed(self, task, before, ok, ...)
+  local waits = task.waits
+  driver.resumed = before
+  if ok and waits and not task.entry then
+    return self:await(task, waits)
+  elseif self:settle(task, (...)) then
     return
   end
   local outside = driver.host().outside
@@ -163,12 +189,13 @@ function Scheduler:resume(task)
   if task.dropped then
     return
   end
-  local given = task.given
-  task.waits, task.waitable, task.deadline, task.given = false, nil, nil, NONE
-  if given == NONE then
-    return resumed(self, task, coroutine.resume(task.co))
+  local given, before = task.given, driver.resumed
+  task.waits, driver.resumed = false, task
+  if given then
+    task.given = nil
+    return resumed(self, task, before, resume(task.co, compat.unpack(given, 1, given.n)))
   end
-  return resumed(self, task, coroutine.resume(task.co, compat.unpack(given, 1, given.n)))
+  return resumed(self, task, before, resume(task.co))
 end
 
 --- Forgets a task and cancels what it waits for.
@@ -176,11 +203,15 @@ function Scheduler:drop(task)
   if task.dropped then
     return
   end
-  task.dropped = true
-  self.waiting[task], self.watched[task], self.away[task] = nil, nil, nil
+  task.dropped, task.parked = true, false
+  if driver.resumed == task then
+    driver.resumed = nil
+  end
+  self.watched[task], self.away[task] = nil, nil
   driver.set_task(task.co, nil)
-  if task.waitable and task.waitable.cancel then
-    task.waitable:cancel()
+  delist(self, task)
+  if task.waits and task.waits.cancel then
+    task.waits:cancel()
   end
   compat.close_coroutine(task.co)
 end
@@ -201,35 +232,57 @@ function Scheduler:look_outside()
   return #back > 0
 end
 
+-- Whether a task's wait is over, and when to look again.
+local function look_at(self, task, now, over)
+  local waitable, deadline = task.waits, task.deadline
+  local due = deadline and deadline <= now
+  if not waitable.silent then
+    due = due or over or waitable:ready() -- its own too: another one may have cancelled it
+    if waitable.waiter == nil or waitable.waiter ~= self.waiter then
+      deadline = math.min(deadline or now + FOREIGN, now + FOREIGN)
+    end
+  end
+  return due, deadline
+end
+
+-- Those that one has to look at.
+local function suspects(self, over)
+  local list = {}
+  if over or self.looked ~= self.waiter then
+    for _, task in ipairs(self.tasks) do
+      if task and task.parked then
+        list[#list + 1] = task
+      end
+    end
+  else
+    for task in pairs(self.watched) do
+      list[#list + 1] = task
+    end
+  end
+  self.looked = self.waiter
+  return list
+end
+
 -- Makes ready whose wait is over: by the mailbox, by the clock, by a stranger's.
 -- Gives when to look again, and the time it is.
 function Scheduler:look()
-  if self.waiter then
-    engine.drain(self.waiter)
+  local waiter = self.waiter
+  if waiter then
+    engine.drain(waiter)
+  end
+  local over = waiter ~= nil and waiter.engine:is_closed()
+  if not over and self.looked == waiter and not next(self.watched) and not next(self.away) then
+    return nil
   end
   local now = driver.host().now()
-  local over = self.waiter ~= nil and self.waiter.engine:is_closed()
-  local looked = self.looked
-  self.looked = self.waiter
   local earliest
-  local woken = {}
-  for task in pairs((over or looked ~= self.waiter) and self.waiting or self.watched) do
-    local waitable, deadline = task.waitable, task.deadline
-    local due = deadline and deadline <= now
-    if waitable and not waitable.silent then
-      due = due or over or waitable:ready() -- its own too: another one may have cancelled it
-      if waitable.waiter == nil or waitable.waiter ~= self.waiter then
-        deadline = math.min(deadline or now + FOREIGN, now + FOREIGN)
-      end
-    end
+  for _, task in ipairs(suspects(self, over)) do
+    local due, deadline = look_at(self, task, now, over)
     if due then
-      woken[#woken + 1] = task
+      self:wake(task)
     elseif deadline then
       earliest = math.min(earliest or deadline, deadline)
     end
-  end
-  for _, task in ipairs(woken) do
-    self:wake(task)
   end
   if next(self.away) then
     local again = self:look_outside() and now or now + FOREIGN
@@ -241,9 +294,11 @@ end
 -- Nothing is ready: look, else wait.
 function Scheduler:idle()
   local earliest, now = self:look()
-  if self.first > self.last then
+  local waited = self.waited
+  self.waited = self.first > self.last
+  if self.waited then
     self:wait(earliest, now)
-  else
+  elseif not waited then -- else the engine has just been driven
     drive()
   end
 end
@@ -279,9 +334,10 @@ end
 --- the others run.
 ---@param gate table { open = bool }; `signal` opens it
 function Scheduler:pass(gate)
+  local task = driver.task()
+  local own = task and task.scheduler == self
   while not gate.open do
-    local task = driver.task()
-    if task and task.scheduler == self then
+    if own then
       gate.task = task
       driver.await(task, gate)
       gate.task = nil
@@ -296,7 +352,7 @@ end
 -- A gate is waited for in memory: no mailbox has to be looked at. `cancel` ends what
 -- was to open it, where the task that waits for it is dropped.
 local function new_gate(cancel)
-  return { open = false, silent = true, cancel = cancel }
+  return { open = false, silent = true, wakes = true, cancel = cancel }
 end
 
 local function open(gate, scheduler)

@@ -409,6 +409,33 @@ static void test_logs(void **state) {
 /* Failing allocations ------------------------------------------------------ */
 
 #ifdef GN_FAULTS
+static void expect_tags(struct rig *g, uint64_t id, uint64_t tag) {
+  enum gn_event_type type;
+  do {
+    struct gn_event *event = rig_next(g);
+    type = event->type;
+    assert_int_equal(event->id, id);
+    assert_int_equal(event->tag, tag);
+    gn_event_free(event);
+  } while (type != GN_EVENT_DONE);
+}
+
+/* What was submitted with a tag tells it with each of its events. */
+static void test_tags(void **state) {
+  struct rig *g = *state;
+  struct gn_error err;
+  uint64_t id;
+  server_set(g->server, say_twice, NULL);
+  g->options.log = 2;
+  g->options.record = true;
+  rig_policy(g);
+  id = gn_engine_submit_tagged(g->engine, g->mailbox, 7, g->policy,
+                               rig_request(g, "GET", "/a"), &err);
+  assert_true(id > 0);
+  expect_tags(g, id, 7);
+  expect_tags(g, rig_get(g, "/a"), 0);
+}
+
 static void answer_next(struct rig *g, struct gn_event *event) {
   struct gn_supply *s = gn_supply_new(event->traffic->serial);
   if (s && gn_buf_append_text(&s->body, "{}") == GN_BUF_OK) {
@@ -472,7 +499,7 @@ int main(void) {
     BOTH(test_limits), BOTH(test_nul_in_headers), BOTH(test_cancelled),
     BOTH(test_walk), BOTH(test_progress),
     BOTH(test_records), BOTH(test_records_files), BOTH(test_logs),
-    BOTH(test_logs_are_bounded),
+    BOTH(test_logs_are_bounded), BOTH(test_tags),
 #ifdef GN_FAULTS
     BOTH(test_allocations),
 #endif

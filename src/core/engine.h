@@ -38,6 +38,10 @@ bool gn_engine_is_threaded(const struct gn_engine *e);
 uint64_t gn_engine_submit(struct gn_engine *e, struct gn_mailbox *m,
                           struct gn_policy *p, struct gn_request *r,
                           struct gn_error *err);
+/* The same; its events carry the tag. */
+uint64_t gn_engine_submit_tagged(struct gn_engine *e, struct gn_mailbox *m,
+                                 uint64_t tag, struct gn_policy *p,
+                                 struct gn_request *r, struct gn_error *err);
 uint64_t gn_engine_walk(struct gn_engine *e, struct gn_mailbox *m,
                         struct gn_policy *p, struct gn_request *r,
                         struct gn_pager_rules *rules, struct gn_error *err);

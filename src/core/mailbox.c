@@ -10,17 +10,6 @@
 
 #define WAITING_BYTES 64 /* events, beyond which no more of bytes are kept */
 
-struct gn_event *gn_event_new(uint64_t id, enum gn_event_type type,
-                              struct gn_result *result) {
-  struct gn_event *event = gn_alloc_zero(sizeof *event);
-  if (event) {
-    event->id = id;
-    event->type = type;
-    event->result = result;
-  }
-  return event;
-}
-
 void gn_event_free(struct gn_event *event) {
   if (!event)
     return;
@@ -192,7 +181,7 @@ static void post(struct gn_mailbox *m, struct gn_event *event,
 int gn_work_init(struct gn_work *w, const struct gn_work_ops *ops,
                  struct gn_engine *e, struct gn_mailbox *m,
                  struct gn_policy *p, bool spare, struct gn_error *err) {
-  w->done = gn_event_new(0, GN_EVENT_DONE, NULL);
+  w->done = gn_alloc_zero(sizeof *w->done);
   w->spare = spare ? gn_result_new() : NULL;
   if (!w->done || (spare && !w->spare)) {
     gn_event_free(w->done);
@@ -231,20 +220,36 @@ bool gn_work_take_credit(struct gn_work *w) {
   return may;
 }
 
+static void name(struct gn_event *event, const struct gn_work *w,
+                 enum gn_event_type type) {
+  event->id = w->id;
+  event->tag = w->tag;
+  event->type = type;
+}
+
+static struct gn_event *event_of(const struct gn_work *w,
+                                 enum gn_event_type type) {
+  struct gn_event *event = gn_alloc_zero(sizeof *event);
+  if (event)
+    name(event, w, type);
+  return event;
+}
+
 int gn_work_post(struct gn_work *w, enum gn_event_type type,
                  struct gn_result *result) {
-  struct gn_event *event = gn_event_new(w->id, type, result);
+  struct gn_event *event = event_of(w, type);
   if (!event) {
     gn_result_free(result);
     return -1;
   }
+  event->result = result;
   post(w->mailbox, event, NULL);
   return 0;
 }
 
 int gn_work_post_traffic(struct gn_work *w, enum gn_event_type type,
                          struct gn_traffic *traffic) {
-  struct gn_event *event = traffic ? gn_event_new(w->id, type, NULL) : NULL;
+  struct gn_event *event = traffic ? event_of(w, type) : NULL;
   if (!event) {
     gn_traffic_free(traffic);
     if (type == GN_EVENT_REQUEST)
@@ -260,7 +265,7 @@ int gn_work_post_traffic(struct gn_work *w, enum gn_event_type type,
 }
 
 int gn_work_post_rows(struct gn_work *w, struct gn_batch *batch) {
-  struct gn_event *event = gn_event_new(w->id, GN_EVENT_ROWS, NULL);
+  struct gn_event *event = event_of(w, GN_EVENT_ROWS);
   if (!event) {
     gn_batch_free(batch);
     return -1;
@@ -272,7 +277,7 @@ int gn_work_post_rows(struct gn_work *w, struct gn_batch *batch) {
 
 int gn_work_post_progress(struct gn_work *w, unsigned pending,
                           unsigned finished, unsigned polls) {
-  struct gn_event *event = gn_event_new(w->id, GN_EVENT_PROGRESS, NULL);
+  struct gn_event *event = event_of(w, GN_EVENT_PROGRESS);
   if (!event)
     return -1;
   event->pending = pending;
@@ -285,7 +290,7 @@ int gn_work_post_progress(struct gn_work *w, unsigned pending,
 void gn_work_post_bytes(struct gn_work *w, uint64_t bytes, int64_t total) {
   struct gn_event *event = NULL;
   if (gn_mailbox_pending(w->mailbox) < WAITING_BYTES)
-    event = gn_event_new(w->id, GN_EVENT_PROGRESS, NULL);
+    event = event_of(w, GN_EVENT_PROGRESS);
   if (!event)
     return;
   event->bytes = bytes;
@@ -296,7 +301,7 @@ void gn_work_post_bytes(struct gn_work *w, uint64_t bytes, int64_t total) {
 void gn_work_post_done(struct gn_work *w, struct gn_result *result) {
   struct gn_event *event = w->done;
   w->done = NULL;
-  event->id = w->id;
+  name(event, w, GN_EVENT_DONE);
   event->result = result;
   post(w->mailbox, event, w);
 }

@@ -31,6 +31,7 @@ enum gn_event_type {
 struct gn_event {
   struct gn_event *next;    /* the one that happened after */
   uint64_t id;              /* of the submitted work */
+  uint64_t tag;             /* what it was submitted with; 0: nothing */
   enum gn_event_type type;  /* what happened */
   struct gn_result *result; /* owned, or NULL */
   struct gn_traffic *traffic; /* owned, or NULL */
@@ -82,8 +83,6 @@ void gn_mailbox_drop_pages(struct gn_mailbox *m, uint64_t id);
  * the next event. So is one that memory ran out for. */
 #define GN_LOGS_MAX 64
 
-struct gn_event *gn_event_new(uint64_t id, enum gn_event_type type,
-                              struct gn_result *result);
 void gn_event_free(struct gn_event *event);
 
 #endif

@@ -47,14 +47,24 @@ static bool refuses(struct gn_engine *e, struct gn_error *err) {
   return true;
 }
 
-uint64_t gn_engine_submit(struct gn_engine *e, struct gn_mailbox *m,
-                          struct gn_policy *p, struct gn_request *r,
-                          struct gn_error *err) {
+uint64_t gn_engine_submit_tagged(struct gn_engine *e, struct gn_mailbox *m,
+                                 uint64_t tag, struct gn_policy *p,
+                                 struct gn_request *r, struct gn_error *err) {
+  struct gn_work *w;
   if (refuses(e, err)) {
     gn_request_free(r);
     return 0;
   }
-  return accept_work(e, gn_call_new(e, m, p, r, err), err);
+  w = gn_call_new(e, m, p, r, err);
+  if (w)
+    w->tag = tag;
+  return accept_work(e, w, err);
+}
+
+uint64_t gn_engine_submit(struct gn_engine *e, struct gn_mailbox *m,
+                          struct gn_policy *p, struct gn_request *r,
+                          struct gn_error *err) {
+  return gn_engine_submit_tagged(e, m, 0, p, r, err);
 }
 
 uint64_t gn_engine_walk(struct gn_engine *e, struct gn_mailbox *m,

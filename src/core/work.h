@@ -31,6 +31,7 @@ struct gn_work {
   struct gn_event *done;         /* kept ready, so that the end can be told */
   struct gn_result *spare;       /* kept ready to tell an error of its own */
   uint64_t id;                   /* unique in this engine */
+  uint64_t tag;                  /* its submitter's own, for its events */
   struct gn_work *next;          /* in the engine's list */
   struct gn_work *prev;          /* in the engine's list */
   struct gn_work *starts;        /* the next one that the step starts */

@@ -110,13 +110,16 @@ static int push_id(lua_State *L, uint64_t id, const struct gn_error *err) {
   return 1;
 }
 
+/* submit(mailbox, client, request, tag): the tag comes with its events. */
 static int engine_submit(lua_State *L) {
   struct gn_engine *e = check_engine(L);
   struct gn_mailbox *m = check_own_mailbox(L, e);
   struct gn_policy *p = gn_lua_client(L, 3);
+  uint64_t tag = lua_isnoneornil(L, 5) ? 0 : check_number(L, 5);
   struct gn_lua_request *box = gn_lua_request(L, 4, p);
   struct gn_error err;
-  return push_id(L, gn_engine_submit(e, m, p, gn_lua_request_take(box), &err),
+  return push_id(L, gn_engine_submit_tagged(e, m, tag, p,
+                                            gn_lua_request_take(box), &err),
                  &err);
 }
 

@@ -46,7 +46,9 @@ static void push_progress(lua_State *L, const struct gn_event *event) {
   lua_setfield(L, -2, "polls");
 }
 
-/* What may raise comes before the event is taken, so that none is lost. */
+/* take(): id, name, value, how many log events were dropped before or nil, and
+ * the tag, if there is one; nil if there is no event. What may raise comes
+ * before the event is taken, so that none is lost. */
 static int mailbox_take(lua_State *L) {
   struct gn_mailbox *m = gn_lua_mailbox(L, 1);
   struct gn_result **result = NULL;
@@ -69,6 +71,12 @@ static int mailbox_take(lua_State *L) {
     batch = gn_lua_batch_new(L);
   else
     lua_pushnil(L);
+  if (copy.dropped)
+    lua_pushnumber(L, (lua_Number)copy.dropped);
+  else
+    lua_pushnil(L);
+  if (copy.tag)
+    gn_lua_push_size(L, copy.tag);
   event = gn_mailbox_take(m);
   if (result && event) {
     *result = event->result;
@@ -79,20 +87,19 @@ static int mailbox_take(lua_State *L) {
     event->batch = NULL;
   }
   gn_event_free(event);
-  if (copy.dropped == 0)
-    return 3;
-  lua_pushnumber(L, (lua_Number)copy.dropped);
-  return 4;
+  return copy.tag ? 5 : 4;
 }
 
-bool gn_lua_mailbox_push_end(lua_State *L, struct gn_mailbox *m, uint64_t id) {
-  struct gn_result **result;
-  struct gn_event *event, copy;
-  if (!gn_mailbox_peek(m, &copy) || copy.id != id || !copy.result ||
-      copy.type != GN_EVENT_DONE)
-    return false;
-  result = gn_lua_result_new(L);
-  event = gn_mailbox_take(m);
+/* Whether the oldest event is an end that nothing else has to be told of. */
+static bool peek_end(struct gn_mailbox *m, struct gn_event *copy) {
+  return gn_mailbox_peek(m, copy) && copy->type == GN_EVENT_DONE &&
+         copy->result && copy->dropped == 0;
+}
+
+/* Takes that one: its result, and its status or false. */
+static void push_end(lua_State *L, struct gn_mailbox *m) {
+  struct gn_result **result = gn_lua_result_new(L);
+  struct gn_event *event = gn_mailbox_take(m);
   *result = event->result;
   event->result = NULL;
   gn_event_free(event);
@@ -100,7 +107,27 @@ bool gn_lua_mailbox_push_end(lua_State *L, struct gn_mailbox *m, uint64_t id) {
     lua_pushinteger(L, (lua_Integer)(*result)->status);
   else
     lua_pushboolean(L, 0);
+}
+
+bool gn_lua_mailbox_push_end(lua_State *L, struct gn_mailbox *m, uint64_t id) {
+  struct gn_event copy;
+  if (!peek_end(m, &copy) || copy.id != id)
+    return false;
+  push_end(L, m);
   return true;
+}
+
+/* take_end(): the tag, id, result and status (or false) of the end that comes
+ * next, if it has a tag; else nothing. */
+static int mailbox_take_end(lua_State *L) {
+  struct gn_mailbox *m = gn_lua_mailbox(L, 1);
+  struct gn_event copy;
+  if (!peek_end(m, &copy) || copy.tag == 0)
+    return 0;
+  gn_lua_push_size(L, copy.tag);
+  lua_pushnumber(L, (lua_Number)copy.id);
+  push_end(L, m);
+  return 4;
 }
 
 /* finish(id): result, and its status or false; nil, whether there is something
@@ -202,7 +229,8 @@ static int mailbox_tostring(lua_State *L) {
 
 void gn_lua_mailbox_open(lua_State *L) {
   static const luaL_Reg methods[] = {
-    {"take", mailbox_take}, {"finish", mailbox_finish},
+    {"take", mailbox_take}, {"take_end", mailbox_take_end},
+    {"finish", mailbox_finish},
     {"pending", mailbox_pending}, {"drop_pages", mailbox_drop_pages},
     {"id", mailbox_id}, {"descriptor", mailbox_descriptor},
     {"acknowledge", mailbox_acknowledge}, {"ready", mailbox_ready},

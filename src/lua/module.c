@@ -113,6 +113,12 @@ static int core_yieldable(lua_State *L) {
   return 1;
 }
 
+/* Whether a coroutine is the one that runs, and may yield as far as known. */
+static int core_runs(lua_State *L) {
+  lua_pushboolean(L, lua_tothread(L, 1) == L && gn_compat_yieldable(L) != 0);
+  return 1;
+}
+
 static int core_running(lua_State *L) {
   lua_pushinteger(L, (lua_Integer)gn_running_count());
   return 1;
@@ -147,7 +153,7 @@ int luaopen_garner_core(lua_State *L) {
   static const luaL_Reg functions[] = {
     {"now", core_now}, {"time", core_time}, {"isatty", core_isatty},
     {"pid", core_pid}, {"running", core_running},
-    {"yieldable", core_yieldable},
+    {"yieldable", core_yieldable}, {"runs", core_runs},
     {"create_private", core_create_private}, {"sha256", core_sha256},
     {"versions", core_versions}, {NULL, NULL},
   };
