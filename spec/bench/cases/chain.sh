@@ -1,9 +1,13 @@
-# A chain of 1,000 pages of 47 KB, each decoded, its token followed. CPU and wall time a page, between start and end of the walk.
+# A chain of 1,000 pages of 47 KB, each decoded, its token followed. CPU and wall time a page, between start and end of the walk. The server has the first core; programs of one thread have the other one, garner's threaded ones both (`one core`: they share that one, too).
 
 pages=$BENCH_PAGES fewer=$(count 400 $BENCH_PAGES) items=$BENCH_PAGE_ITEMS url=$BENCH_HTTP/pages
 bare "bare C, libcurl easy, cJSON" chain "$url" "$pages" "$items"
+cores any
 garner "garner, Lua 5.4, threaded" 54 threaded chain.lua "$url" "$pages" "$items"
 garner "garner, LuaJIT, threaded" jit threaded chain.lua "$url" "$pages" "$items"
+cores client
+garner "garner, Lua 5.4, threaded, one core" 54 threaded chain.lua "$url" "$pages" "$items"
+garner "garner, LuaJIT, threaded, one core" jit threaded chain.lua "$url" "$pages" "$items"
 garner "garner, Lua 5.4, inline" 54 inline chain.lua "$url" "$pages" "$items"
 garner "garner, LuaJIT, inline" jit inline chain.lua "$url" "$pages" "$items"
 peer "lua-curl, lua-cjson, LuaJIT" lua-curl/jit chain.lua lua_curl "$url" "$pages" "$items"
