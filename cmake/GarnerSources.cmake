@@ -64,6 +64,7 @@ set(GARNER_CORE_SOURCES
   src/core/sockets.c
   src/core/stats.c
   src/core/submit.c
+  src/core/tape.c
   src/core/timer.c
   src/core/traffic.c
   src/core/url.c
@@ -87,6 +88,7 @@ set(GARNER_BINDING_SOURCES
   src/lua/result.c
   src/lua/rows.c
   src/lua/stats.c
+  src/lua/tape.c
   src/lua/traffic.c
   src/lua/urls.c
   src/lua/util.c

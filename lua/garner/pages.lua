@@ -47,7 +47,7 @@ local hidden = setmetatable({}, { __mode = "k" })
 
 -- The rules that begin where the walk stands.
 local function rules_from(w)
-  local at, rules = w.position, { ahead = w.ahead }
+  local at, rules = w.position, { ahead = w.ahead, tape = w.state.codec ~= "cjson" }
   for name, value in pairs(w.rules) do
     rules[name] = value
   end

@@ -28,21 +28,34 @@ static struct gn_result *page(const char *headers, const char *body) {
   return r;
 }
 
-/* The value that is found, "(last)", "(repeated)" or the error's code. */
-static const char *find(const struct gn_pager_rules *rules,
-                        struct gn_page_count *count, uint64_t n,
-                        const char *headers, const char *body) {
-  static char out[200];
-  struct gn_page_count none = {0};
+static void read_page(const struct gn_pager_rules *given, bool tape,
+                      struct gn_page_count *count, uint64_t n,
+                      const char *headers, const char *body, char out[200]) {
+  struct gn_pager_rules rules = *given;
   struct gn_result *r = page(headers, body);
   struct gn_error err;
   char *value;
-  int rc = gn_next_page_find(rules, count ? count : &none, r, n, "http://h/a/b",
-                             &value, &err);
+  int rc;
+  rules.tape = tape;
+  rc = gn_next_page_find(&rules, count, r, n, "http://h/a/b", &value, &err);
   strcpy(out, rc < 0 ? err.code : rc == 1 ? value
                                 : rc == 0 ? "(last)" : "(repeated)");
+  assert_int_equal(r->tape ? 1 : 0,
+                   tape && (rc >= 0 || strcmp(err.code, "json") != 0));
   gn_free(value);
   gn_result_free(r);
+}
+
+/* The value that is found, "(last)", "(repeated)" or the error's code; the same
+ * with a tape and without. */
+static const char *find(const struct gn_pager_rules *rules,
+                        struct gn_page_count *count, uint64_t n,
+                        const char *headers, const char *body) {
+  static char out[200], taped[200];
+  struct gn_page_count none = {0}, copy = count ? *count : none;
+  read_page(rules, true, &copy, n, headers, body, taped);
+  read_page(rules, false, count ? count : &none, n, headers, body, out);
+  assert_string_equal(taped, out);
   return out;
 }
 

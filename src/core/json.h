@@ -83,6 +83,9 @@ bool gn_json_double(const struct gn_json_reader *r, double *out);
 /* Decodes a token (checked by the reader) into out, which has room for len
  * bytes: it never grows. Returns the bytes written. */
 size_t gn_json_unescape(const char *token, size_t len, char *out);
+/* Whether a token, decoded, is the text. */
+bool gn_json_token_equals(const char *token, size_t len, const char *text,
+                          size_t text_len);
 /* How many of the first bytes can stand in a JSON string as they are: valid
  * UTF-8, no control character, no quote, no backslash. */
 size_t gn_json_plain(const char *s, size_t len);
@@ -115,6 +118,11 @@ int gn_json_check(const char *text, size_t len, unsigned depth,
 int gn_json_pick(const char *text, size_t len, const char *const *paths,
                  size_t npaths, struct gn_json_slice *out,
                  struct gn_error *err);
+/* -1, GN_INVALID, code "path": it has too many parts. */
+int gn_json_check_path(const char *path, struct gn_error *err);
+/* A part of such a path as an index. */
+#define GN_JSON_NO_INDEX ((size_t)-1)
+size_t gn_json_index(const char *text, size_t len);
 /* 1 and the next element, or 0 at the end (or if this is no array). *pos starts
  * at 0 and belongs to this function. */
 int gn_json_array_next(const struct gn_json_slice *array, size_t *pos,

@@ -80,8 +80,8 @@ size_t gn_json_unescape(const char *token, size_t len, char *out) {
   return (size_t)(to - out);
 }
 
-static bool token_equals(const char *token, size_t len, const char *text,
-                         size_t text_len) {
+bool gn_json_token_equals(const char *token, size_t len, const char *text,
+                          size_t text_len) {
   const char *end = token + len, *text_end = text + text_len;
   while (token < end) {
     char bytes[4];
@@ -199,7 +199,6 @@ static void begin_slice(const struct gn_json_reader *r,
 /* Paths looked for in one pass, and segments that a path may have. */
 #define PASS 16
 #define SEGMENTS 32
-#define NO_INDEX ((size_t)-1)
 
 struct finder {
   const char *path;            /* the caller's */
@@ -208,7 +207,7 @@ struct finder {
   unsigned live;               /* leading segments the open containers match */
   unsigned begin[SEGMENTS];    /* where each segment begins in path */
   unsigned size[SEGMENTS];     /* its length */
-  size_t number[SEGMENTS];     /* it as an index, or NO_INDEX */
+  size_t number[SEGMENTS];     /* it as an index, or GN_JSON_NO_INDEX */
 };
 
 struct picker {
@@ -219,31 +218,40 @@ struct picker {
   bool array[SEGMENTS];         /* is the container at this depth an array */
 };
 
-static size_t index_of(const char *text, size_t len) {
+size_t gn_json_index(const char *text, size_t len) {
   size_t i, value = 0;
   if (len == 0 || len > 9 || (len > 1 && text[0] == '0'))
-    return NO_INDEX;
+    return GN_JSON_NO_INDEX;
   for (i = 0; i < len; i++) {
     if (text[i] < '0' || text[i] > '9')
-      return NO_INDEX;
+      return GN_JSON_NO_INDEX;
     value = value * 10 + (size_t)(text[i] - '0');
   }
   return value;
 }
 
+int gn_json_check_path(const char *path, struct gn_error *err) {
+  size_t parts = *path != '\0';
+  for (; *path; path++)
+    parts += *path == '.';
+  return parts <= SEGMENTS
+             ? 0
+             : gn_error_set(err, GN_INVALID, "path",
+                            "a JSON path has more than %d parts", SEGMENTS);
+}
+
 static int split(struct finder *f, const char *path, struct gn_error *err) {
   const char *p = path;
+  if (gn_json_check_path(path, err) != 0)
+    return -1;
   f->path = path;
   f->segments = 0;
   f->live = 0;
   while (*path) {
     size_t n = strcspn(p, ".");
-    if (f->segments == SEGMENTS)
-      return gn_error_set(err, GN_INVALID, "path",
-                          "a JSON path has more than %d parts", SEGMENTS);
     f->begin[f->segments] = (unsigned)(p - path);
     f->size[f->segments] = (unsigned)n;
-    f->number[f->segments++] = index_of(p, n);
+    f->number[f->segments++] = gn_json_index(p, n);
     if (!p[n])
       break;
     p += n + 1;
@@ -258,7 +266,7 @@ static bool segment_matches(const struct picker *k, const struct finder *f,
   if (k->array[depth])
     return k->index[depth] == f->number[depth];
   if (k->r.escaped)
-    return token_equals(k->r.token, k->r.token_len, name, len);
+    return gn_json_token_equals(k->r.token, k->r.token_len, name, len);
   return len == k->r.token_len && memcmp(name, k->r.token, len) == 0;
 }
 
@@ -456,7 +464,7 @@ int gn_json_string(const struct gn_json_slice *s, char **out, size_t *len,
 bool gn_json_equals(const struct gn_json_slice *s, const char *text) {
   switch (s->type) {
   case GN_JSON_STRING:
-    return token_equals(s->text + 1, s->len - 2, text, strlen(text));
+    return gn_json_token_equals(s->text + 1, s->len - 2, text, strlen(text));
   case GN_JSON_NUMBER:
   case GN_JSON_TRUE:
   case GN_JSON_FALSE:

@@ -7,6 +7,7 @@
 #include "auth.h"
 #include "json.h"
 #include "link.h"
+#include "tape.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,13 +30,27 @@ uint64_t gn_page_hash(const char *text, size_t len) {
 
 /* ---- reading ---- */
 
-static int pick(const struct gn_pager_rules *rules,
-                const struct gn_result *page, struct found *f,
-                struct gn_error *err) {
+/* Reads the page once: onto a tape where somebody wants its values, too. */
+static int pick_paths(const struct gn_pager_rules *rules,
+                      struct gn_result *page, const char *const *paths,
+                      size_t n, struct gn_json_slice *out,
+                      struct gn_error *err) {
+  size_t len;
+  const char *body = gn_result_body(page, &len);
+  if (rules->tape && gn_tape_new(body, len, &page->tape, err) < 0)
+    return -1;
+  if (page->tape)
+    return gn_tape_pick(page->tape, paths, n, out, err);
+  if (n == 0)
+    return gn_json_check(body, len, 0, err);
+  return gn_json_pick(body, len, paths, n, out, err);
+}
+
+static int pick(const struct gn_pager_rules *rules, struct gn_result *page,
+                struct found *f, struct gn_error *err) {
   const char *wanted[3], *paths[3];
   struct gn_json_slice *to[3], out[3];
-  size_t i, n = 0, len;
-  const char *body = gn_result_body(page, &len);
+  size_t i, n = 0;
   memset(f, 0, sizeof *f);
   wanted[0] = rules->from == GN_FROM_JSON ? rules->source : NULL;
   wanted[1] = rules->more;
@@ -45,9 +60,7 @@ static int pick(const struct gn_pager_rules *rules,
       paths[n] = wanted[i];
       to[n++] = i == 0 ? &f->token : i == 1 ? &f->more : &f->items;
     }
-  if (n == 0)
-    return gn_json_check(body, len, 0, err);
-  if (gn_json_pick(body, len, paths, n, out, err) != 0)
+  if (pick_paths(rules, page, paths, n, out, err) != 0)
     return -1;
   for (i = 0; i < n; i++)
     *to[i] = out[i];
@@ -245,8 +258,8 @@ static int from_count(const struct gn_pager_rules *rules,
 
 int gn_next_page_find(const struct gn_pager_rules *rules,
                       struct gn_page_count *count,
-                      const struct gn_result *page, uint64_t n,
-                      const char *here, char **value, struct gn_error *err) {
+                      struct gn_result *page, uint64_t n, const char *here,
+                      char **value, struct gn_error *err) {
   struct found f;
   enum more more;
   int rc;

@@ -20,13 +20,14 @@ struct gn_page_count {
 
 uint64_t gn_page_hash(const char *text, size_t len);
 /* Reads the good page that has the number n and was asked for at the URL
- * `here`. 1: *value (the caller's) asks for the next one, 0: it was the last,
- * GN_PAGE_REPEATED: it is no new page, and the rules call that the end;
- * -1: err; with code "json" or "page_repeated" it is no page to give. */
+ * `here`; it gets a tape where the rules want one. 1: *value (the caller's)
+ * asks for the next one, 0: it was the last, GN_PAGE_REPEATED: it is no new
+ * page, and the rules call that the end; -1: err; with code "json" or
+ * "page_repeated" it is no page to give. */
 int gn_next_page_find(const struct gn_pager_rules *rules,
                       struct gn_page_count *count,
-                      const struct gn_result *page, uint64_t n,
-                      const char *here, char **value, struct gn_error *err);
+                      struct gn_result *page, uint64_t n, const char *here,
+                      char **value, struct gn_error *err);
 /* Makes a copy of the walk's request ask for the page that value names. */
 int gn_next_page_apply(const struct gn_pager_rules *rules,
                        struct gn_request *r, const char *value,

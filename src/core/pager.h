@@ -50,6 +50,7 @@ struct gn_pager_rules {
   uint64_t max_bytes;      /* body bytes of all pages at most, 0: no limit */
   unsigned ahead;          /* pages beyond the one taken last; 0: on demand */
   enum gn_repeats repeats; /* what a repeated page means */
+  bool tape;               /* the values of the pages are wanted: as a tape */
 };
 
 struct gn_pager_rules *gn_pager_rules_new(void);

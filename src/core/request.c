@@ -5,6 +5,7 @@
 
 #include "alloc.h"
 #include "auth.h"
+#include "tape.h"
 #include "url.h"
 
 #include <string.h>
@@ -207,6 +208,7 @@ void gn_result_free(struct gn_result *r) {
     return;
   gn_buf_free(&r->headers);
   gn_sink_free(r->body);
+  gn_tape_free(r->tape);
   gn_free(r->file);
   gn_free(r->records);
   gn_free(r->next);

@@ -62,6 +62,7 @@ struct gn_result {
   long status;                      /* HTTP status of the last response */
   struct gn_buf headers;            /* its header lines, CRLF between */
   struct gn_sink *body;             /* its body in memory, or NULL */
+  struct gn_tape *tape;             /* the body's values, or NULL */
   char *file;                       /* where the body went, or NULL */
   uint64_t file_size;               /* bytes in that file */
   uint64_t resumed;                 /* those that were there before */

@@ -22,16 +22,6 @@
 #define KEY_MAX 31        /* longer ones are not */
 #define UNKNOWN KEYS_MAX  /* no key's number */
 
-/* The integers that a Lua number holds exactly. */
-#if GN_LUA_HAS_INTEGERS
-#define IS_EXACT(i) 1
-#define PUSH_INTEGER(L, i) lua_pushinteger(L, (lua_Integer)(i))
-#else
-#define EXACT_LIMIT ((int64_t)1 << 53)
-#define IS_EXACT(i) ((i) >= -EXACT_LIMIT && (i) <= EXACT_LIMIT)
-#define PUSH_INTEGER(L, i) lua_pushnumber(L, (lua_Number)(i))
-#endif
-
 struct frame {
   int base;       /* slot of its table, or of nil while there is none */
   int stored;     /* elements already in the table */
@@ -231,8 +221,8 @@ static inline void push_key(struct builder *b) {
 static inline void push_number(struct builder *b) {
   const struct gn_json_reader *r = &b->r;
   double value;
-  if (r->number == GN_JSON_INTEGER && IS_EXACT(r->integer))
-    PUSH_INTEGER(b->L, r->integer);
+  if (r->number == GN_JSON_INTEGER && GN_LUA_EXACT(r->integer))
+    GN_LUA_PUSH_INT64(b->L, r->integer);
   else if (r->number == GN_JSON_REAL && gn_json_double(r, &value))
     lua_pushnumber(b->L, (lua_Number)value);
   else
@@ -371,7 +361,7 @@ int gn_lua_json_push(lua_State *L, const char *text, size_t len,
     lua_settop(L, b.base);
     lua_pushnil(L);
     lua_pushstring(L, message);
-    PUSH_INTEGER(L, offset);
+    GN_LUA_PUSH_INT64(L, offset);
     return 3;
   }
 }

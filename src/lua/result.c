@@ -232,9 +232,18 @@ static int result_size(lua_State *L) {
   return 1;
 }
 
+/* From its tape, which is used up, where it has one. */
 static int decode_body(lua_State *L) {
+  struct gn_result *r = check(L);
   size_t len;
-  const char *body = gn_result_body(check(L), &len);
+  const char *body = gn_result_body(r, &len);
+  struct gn_tape *tape = r->tape;
+  if (tape && luaL_optinteger(L, 2, 0) == 0) {
+    gn_lua_tape_push(L, tape);
+    r->tape = NULL;
+    gn_tape_free(tape);
+    return 1;
+  }
   return gn_lua_json_push(L, body, len, (unsigned)luaL_optinteger(L, 2, 0));
 }
 

@@ -88,6 +88,7 @@ struct gn_lua_rules *gn_lua_walk_rules(lua_State *L, int arg) {
   r->max_pages = (uint64_t)gn_lua_number(L, arg, "max_pages", 10000);
   r->max_bytes = (uint64_t)gn_lua_number(L, arg, "max_bytes", 0);
   r->ahead = (unsigned)gn_lua_count(L, arg, "ahead", 0);
+  r->tape = gn_lua_flag(L, arg, "tape", false);
   if (r->from == GN_FROM_OFFSET ||
       (r->from == GN_FROM_PAGE && !r->more))
     need(L, r->items, "items");
