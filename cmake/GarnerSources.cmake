@@ -67,6 +67,7 @@ set(GARNER_CORE_SOURCES
   src/core/tape.c
   src/core/timer.c
   src/core/traffic.c
+  src/core/turn.c
   src/core/url.c
   src/core/url_parts.c
   src/core/verify.c

@@ -101,6 +101,7 @@ build = {
         "src/core/tape.c",
         "src/core/timer.c",
         "src/core/traffic.c",
+        "src/core/turn.c",
         "src/core/url.c",
         "src/core/url_parts.c",
         "src/core/verify.c",

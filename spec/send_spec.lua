@@ -453,6 +453,32 @@ describe("the binding's request", function()
     engine:close()
     assert.is_false((pcall(engine.exchange, engine, mailbox, client, request, 0.1)))
   end)
+
+  it("goes on without who waited for the first slice, on either kind of engine", function()
+    for _, thread in ipairs { false, true } do
+      local engine = core.engine_new { thread = thread }
+      local mailbox = engine:mailbox_new()
+      local at = core.client_new { base_url = sim.url, log = 1 }
+      local function get(path, seconds)
+        return engine:exchange(mailbox, at, at:request_new { url = sim.url .. path }, seconds)
+      end
+      for _ = 1, 3 do
+        local result, status = get("/_http/echo", 10)
+        assert.equal(200, status)
+        assert.equal("GET", assert(core.json_decode(result:body())).method)
+      end
+      local none, id = get("/_http/delay/200", 0.005)
+      assert.is_nil(none)
+      local deadline = core.now() + 10
+      local result, status
+      repeat
+        engine:wait(engine:sequence(), 0.05)
+        result, status = mailbox:finish(id)
+      until result or core.now() > deadline
+      assert.equal(200, status)
+      engine:close()
+    end
+  end)
 end)
 
 describe("a mailbox's finish", function()

@@ -225,11 +225,12 @@ static void poll_sockets(struct gn_engine *e, int ms) {
     gn_doorbell_run(doorbell);
 }
 
-static void step(struct gn_engine *e, int64_t ms) {
+/* fresh: what was submitted may not have been looked at; the thread has, by
+ * its step before. */
+static void step(struct gn_engine *e, int64_t ms, bool fresh) {
   uint64_t before = gn_engine_sequence(e);
   int64_t due, wait = ms;
-  /* A thread has worked before it waits: by the step before. */
-  if (!e->threaded) {
+  if (fresh) {
     run_once(e);
     if (gn_engine_sequence(e) != before)
       return;
@@ -314,7 +315,7 @@ static void step_end(struct gn_engine *e) {
 void gn_engine_step(struct gn_engine *e, int64_t ms) {
   if (!step_begin(e))
     return;
-  step(e, ms);
+  step(e, ms, true);
   step_end(e);
 }
 
@@ -337,8 +338,8 @@ static bool is_stopping(struct gn_engine *e) {
 
 static void *thread_main(void *arg) {
   struct gn_engine *e = arg;
-  while (!is_stopping(e))
-    step(e, LONGEST_POLL_MS);
+  while (gn_turn_wait(e))
+    step(e, LONGEST_POLL_MS, false);
   shut_down(e);
   gn_engine_unref(e);
   return NULL;
@@ -363,6 +364,7 @@ static void destroy(struct gn_engine *e) {
     gn_descriptor_close(&e->descriptor);
   if (e->has_wake)
     gn_descriptor_close(&e->wake);
+  pthread_cond_destroy(&e->called);
   pthread_cond_destroy(&e->changed);
   pthread_mutex_destroy(&e->lock);
   gn_counters_unref(e->counters);
@@ -402,6 +404,7 @@ struct gn_engine *gn_engine_new_counted(bool threaded, struct gn_counters *c,
   }
   pthread_mutex_init(&e->lock, NULL);
   gn_cond_init(&e->changed);
+  gn_cond_init(&e->called);
   e->counters = gn_counters_ref(c);
   e->generation = gn_process_generation();
   e->refs = 1;
@@ -521,17 +524,14 @@ static void wait_threaded(struct gn_engine *e, uint64_t seen, int64_t ms) {
 
 /* Mostly the first step brings what is waited for: what time it is then is of
  * no interest. */
-static void wait_inline(struct gn_engine *e, uint64_t seen, int64_t ms) {
+void gn_engine_drive(struct gn_engine *e, uint64_t seen, int64_t ms) {
   int64_t until = gn_now_ms() + ms;
-  if (!step_begin(e))
-    return;
   do {
-    step(e, ms);
+    step(e, ms, true);
     if (gn_engine_sequence(e) != seen)
       break;
     ms = until - gn_now_ms();
   } while (ms > 0 && !is_stopping(e));
-  step_end(e);
 }
 
 uint64_t gn_engine_wait(struct gn_engine *e, uint64_t seen, int64_t ms) {
@@ -544,7 +544,9 @@ uint64_t gn_engine_wait(struct gn_engine *e, uint64_t seen, int64_t ms) {
   /* Where there are events that the caller has not seen, it must not sleep. */
   if (gn_engine_sequence(e) != seen)
     gn_engine_step(e, 0);
-  else if (ms > 0)
-    wait_inline(e, seen, ms);
+  else if (ms > 0 && step_begin(e)) {
+    gn_engine_drive(e, seen, ms);
+    step_end(e);
+  }
   return gn_engine_sequence(e);
 }

@@ -48,6 +48,12 @@ uint64_t gn_engine_walk(struct gn_engine *e, struct gn_mailbox *m,
 uint64_t gn_engine_poll(struct gn_engine *e, struct gn_mailbox *m,
                         struct gn_policy *p, struct gn_request *r,
                         struct gn_poller_rules *rules, struct gn_error *err);
+/* Submits, and waits as gn_engine_wait does. Of a threaded engine that has
+ * nothing else to do, the caller's thread does the work meanwhile: that of the
+ * engine is not woken. */
+uint64_t gn_engine_exchange(struct gn_engine *e, struct gn_mailbox *m,
+                            struct gn_policy *p, struct gn_request *r,
+                            int64_t ms, struct gn_error *err);
 void gn_engine_cancel(struct gn_engine *e, uint64_t id);
 /* A walk may fetch one page more. */
 void gn_engine_advance(struct gn_engine *e, uint64_t id);

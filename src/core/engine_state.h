@@ -1,6 +1,6 @@
 /* Owns: what an engine is made of, for the files that work on it.
- * Must not: be included by anything but engine.c, submit.c, pool.c, relay.c,
- * lane.c, notify.c, rest.c and doorbell.c.
+ * Must not: be included by anything but engine.c, submit.c, turn.c, pool.c,
+ * relay.c, lane.c, notify.c, rest.c and doorbell.c.
  */
 #ifndef GN_ENGINE_STATE_H
 #define GN_ENGINE_STATE_H
@@ -40,6 +40,8 @@ struct gn_engine {
   uint64_t next_asked;              /* requests asked so far; the same */
   struct gn_supply *supplies;       /* answers, oldest first; the lock */
   struct gn_supply *supplies_tail;  /* answers, newest; the lock */
+  bool resting;                     /* the thread awaits a call; the lock */
+  bool lent;                        /* a caller has its turn; the lock */
   bool attention;                   /* some work has a flag up; the lock */
   atomic_bool stopping;             /* takes no more work; set with the lock */
   bool stopped;                     /* nothing runs any more; the lock */
@@ -62,6 +64,7 @@ struct gn_engine {
   bool forking;                     /* must not begin to work; the lock */
   pthread_mutex_t lock;             /* guards what says so */
   pthread_cond_t changed;           /* an event was posted, or it stopped */
+  pthread_cond_t called;            /* the thread's rest ends */
   struct gn_counters *counters;     /* a reference */
   struct gn_running running;        /* in the process's list */
 };
@@ -70,6 +73,19 @@ struct gn_engine {
 void gn_engine_wake(struct gn_engine *e);
 /* It is closed: every loop may know, and nobody connects any more. */
 void gn_engine_hush(struct gn_engine *e);
+
+/* turn.c. On the thread: returns when it is its turn and something is to be
+ * done; false: the engine is being closed. */
+bool gn_turn_wait(struct gn_engine *e);
+/* With the lock held: true if the caller steps from now on, until it returns
+ * the turn. */
+bool gn_turn_borrow(struct gn_engine *e);
+void gn_turn_return(struct gn_engine *e);
+/* With the lock held: something is to be done. */
+void gn_turn_call(struct gn_engine *e);
+
+/* Steps until the sequence differs from `seen`, for at most ms. */
+void gn_engine_drive(struct gn_engine *e, uint64_t seen, int64_t ms);
 
 /* pool.c: at the engine's end. */
 void gn_engine_free_attempts(struct gn_engine *e);

@@ -97,10 +97,14 @@ void gn_sockets_remove(struct gn_sockets *s, CURL *easy) {
   s->handles--;
 }
 
-static long due_in(struct gn_sockets *s) {
+static long due_in(const struct gn_sockets *s) {
   long ms = -1;
   curl_multi_timeout(s->multi, &ms);
   return ms;
+}
+
+bool gn_sockets_idle(const struct gn_sockets *s) {
+  return s->count == 0 && due_in(s) < 0;
 }
 
 /* Anything but plain readiness libcurl finds out by itself. */

@@ -33,6 +33,8 @@ void gn_sockets_remove(struct gn_sockets *s, CURL *easy);
  * or -1). True if that is readable. */
 bool gn_sockets_wait(struct gn_sockets *s, int wake, struct pollfd *others,
                      size_t count, int ms);
+/* Nothing is to be waited for. */
+bool gn_sockets_idle(const struct gn_sockets *s);
 /* What was added, and what is due by libcurl's clock. */
 void gn_sockets_begin(struct gn_sockets *s);
 /* Libcurl's work: what is ready since the wait, what is due by its clock, and

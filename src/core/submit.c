@@ -11,10 +11,12 @@ void gn_engine_wake(struct gn_engine *e) {
   if (e->asleep)
     gn_descriptor_signal(&e->wake);
   e->asleep = false;
+  gn_turn_call(e);
 }
 
-/* Takes the work; its id, or 0 if the engine is closed. */
-static uint64_t accept_work(struct gn_engine *e, struct gn_work *w,
+/* Takes the work; its id, or 0 if the engine is closed. turn, if not NULL:
+ * whether the caller has to step. */
+static uint64_t accept_work(struct gn_engine *e, struct gn_work *w, bool *turn,
                             struct gn_error *err) {
   bool open;
   uint64_t id = 0;
@@ -23,6 +25,7 @@ static uint64_t accept_work(struct gn_engine *e, struct gn_work *w,
   gn_engine_lock(e);
   open = !e->stopping;
   if (open) {
+    bool borrowed = turn && gn_turn_borrow(e);
     id = w->id = ++e->next_id;
     w->next = NULL;
     if (e->incoming_tail)
@@ -30,7 +33,10 @@ static uint64_t accept_work(struct gn_engine *e, struct gn_work *w,
     else
       e->incoming = w;
     e->incoming_tail = w;
-    gn_engine_wake(e);
+    if (borrowed)
+      *turn = true;
+    else
+      gn_engine_wake(e);
   }
   gn_engine_unlock(e);
   if (!open) {
@@ -58,13 +64,32 @@ uint64_t gn_engine_submit_tagged(struct gn_engine *e, struct gn_mailbox *m,
   w = gn_call_new(e, m, p, r, err);
   if (w)
     w->tag = tag;
-  return accept_work(e, w, err);
+  return accept_work(e, w, NULL, err);
 }
 
 uint64_t gn_engine_submit(struct gn_engine *e, struct gn_mailbox *m,
                           struct gn_policy *p, struct gn_request *r,
                           struct gn_error *err) {
   return gn_engine_submit_tagged(e, m, 0, p, r, err);
+}
+
+uint64_t gn_engine_exchange(struct gn_engine *e, struct gn_mailbox *m,
+                            struct gn_policy *p, struct gn_request *r,
+                            int64_t ms, struct gn_error *err) {
+  uint64_t id, seen = gn_engine_sequence(e);
+  bool turn = false;
+  if (refuses(e, err)) {
+    gn_request_free(r);
+    return 0;
+  }
+  id = accept_work(e, gn_call_new(e, m, p, r, err), &turn, err);
+  if (turn) {
+    gn_engine_drive(e, seen, ms);
+    gn_turn_return(e);
+  } else if (id) {
+    gn_engine_wait(e, seen, ms);
+  }
+  return id;
 }
 
 uint64_t gn_engine_walk(struct gn_engine *e, struct gn_mailbox *m,
@@ -75,7 +100,7 @@ uint64_t gn_engine_walk(struct gn_engine *e, struct gn_mailbox *m,
     gn_pager_rules_free(rules);
     return 0;
   }
-  return accept_work(e, gn_pager_new(e, m, p, r, rules, err), err);
+  return accept_work(e, gn_pager_new(e, m, p, r, rules, err), NULL, err);
 }
 
 uint64_t gn_engine_poll(struct gn_engine *e, struct gn_mailbox *m,
@@ -86,7 +111,7 @@ uint64_t gn_engine_poll(struct gn_engine *e, struct gn_mailbox *m,
     gn_poller_rules_free(rules);
     return 0;
   }
-  return accept_work(e, gn_poller_new(e, m, p, r, rules, err), err);
+  return accept_work(e, gn_poller_new(e, m, p, r, rules, err), NULL, err);
 }
 
 static struct gn_work *find(struct gn_work *w, uint64_t id) {

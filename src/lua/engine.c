@@ -134,15 +134,13 @@ static int engine_exchange(lua_State *L) {
   struct gn_policy *p = gn_lua_client(L, 3);
   struct gn_lua_request *box = gn_lua_request(L, 4, p);
   int64_t ms = check_ms(L, 5);
-  uint64_t id, seen = gn_engine_sequence(e);
+  uint64_t id;
   struct gn_error err;
   if (!gn_compat_is_main(L))
     return 0;
-  id = gn_engine_submit(e, m, p, gn_lua_request_take(box), &err);
+  id = gn_engine_exchange(e, m, p, gn_lua_request_take(box), ms, &err);
   if (id == 0 && err.kind == GN_CANCELLED)
     return 0;
-  if (id)
-    gn_engine_wait(e, seen, ms);
   if (id && gn_lua_mailbox_push_end(L, m, id))
     return 2;
   lua_pushnil(L);
