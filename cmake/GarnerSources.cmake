@@ -141,6 +141,7 @@ set(GARNER_LUA_FILES
   garner/endpoint.lua
   garner/engine.lua
   garner/enums.lua
+  garner/error_object.lua
   garner/errors.lua
   garner/failure.lua
   garner/file_rows.lua

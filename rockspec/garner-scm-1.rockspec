@@ -168,6 +168,7 @@ build = {
     ["garner.endpoint"] = "lua/garner/endpoint.lua",
     ["garner.engine"] = "lua/garner/engine.lua",
     ["garner.enums"] = "lua/garner/enums.lua",
+    ["garner.error_object"] = "lua/garner/error_object.lua",
     ["garner.errors"] = "lua/garner/errors.lua",
     ["garner.failure"] = "lua/garner/failure.lua",
     ["garner.file_rows"] = "lua/garner/file_rows.lua",

@@ -4,7 +4,8 @@ local clients = require "spec.support.clients"
 local faults = require "spec.support.faults"
 
 -- A server of one file of 200,000 bytes, whose n-th byte depends on n and on SEED. Options are
--- put before it: seed, etag, cut (of the first so many answers), cuts, ranges, more (a header).
+-- put before it: seed, etag, cut (of the first so many answers), cuts, ranges, more (a header),
+-- pause (seconds after each piece), piece (bytes).
 local SERVE = [[
 local c, request = ...
 local block = {}
@@ -23,8 +24,8 @@ end
 text = text:sub(from + 1)
 if cut then text = text:sub(1, cut) end
 c:send(head .. "\r\n")
-for at = 1, #text, 8192 do
-  c:send(text:sub(at, at + 8191))
+for at = 1, #text, piece do
+  c:send(text:sub(at, at + piece - 1))
   if pause then c:wait(pause) end
 end
 ]]
@@ -34,9 +35,10 @@ local function show(value)
 end
 
 local function serving(options)
-  local lines = { "local seed, etag, cut, ranges, more, pause = "
+  local lines = { "local seed, etag, cut, ranges, more, pause, piece = "
     .. table.concat({ options.seed or 0, show(options.etag), show(options.cut),
-      show(options.ranges ~= false), show(options.more), show(options.pause) }, ", ") }
+      show(options.ranges ~= false), show(options.more), show(options.pause),
+      options.piece or 8192 }, ", ") }
   return { { run = table.concat(lines) .. " " .. SERVE } }
 end
 
@@ -221,7 +223,7 @@ describe("a download", function()
     end
     local shim = os.tmpname()
     assert(os.execute("LD_PRELOAD= gcc -shared -fPIC -o " .. shim .. " spec/faults/killer.c"))
-    server:script("/f", serving { etag = '"a"' })
+    server:script("/f", serving { etag = '"a"', pause = 0.001, piece = 20000 })
     put_old()
     local old, kills, resumed, code = content(), 0, 0, nil
     for at = 1, 200 do

@@ -21,7 +21,8 @@ describe("start-up", function()
     assert.truthy(names:find(" client ", 1, true))
     for name in ("blendvision google_reports shoplazza json csv zone time pull cache recording "
       .. "replay redact curl_command failure base64 pages poll download job driver engine "
-      .. "headers limiter request response send stats task_call traffic"):gmatch "%S+" do
+      .. "error_object headers limiter request response send stats task_call "
+      .. "traffic"):gmatch "%S+" do
       assert.falsy(names:find(" " .. name .. " ", 1, true), name)
     end
     assert.falsy(names:find(" driver%."))

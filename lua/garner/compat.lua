@@ -16,9 +16,10 @@ end
 
 --- A module that is loaded when something of it is first asked for.
 ---@param name string
+---@param own table|nil what is there without it
 ---@return table what stands for it: its fields, each as it is when it is first read
-function M.lazy(name)
-  return setmetatable({}, { __index = function(self, key)
+function M.lazy(name, own)
+  return setmetatable(own or {}, { __index = function(self, key)
     local value = require(name)[key]
     rawset(self, key, value)
     return value

@@ -67,7 +67,7 @@ function M.get()
   driver.host() -- is known from now on
   -- Requests and their errors need them, and may come for want of descriptors: then no file is
   -- opened any more.
-  for name in ("failure json request response send traffic"):gmatch "%a+" do
+  for name in ("error_object failure json request response send traffic"):gmatch "%S+" do
     require("garner." .. name)
   end
   local made, raw = core.engine_new { thread = threaded(), counters = stats.counters() }

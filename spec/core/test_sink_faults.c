@@ -6,6 +6,8 @@
 #define _GNU_SOURCE
 #include "sink_folder.h"
 
+#include "alloc.h"
+
 #include <dlfcn.h>
 #include <stdbool.h>
 #include <sys/file.h>
@@ -333,6 +335,114 @@ static void test_reading_again_fails(void **state) {
   }
 }
 
+enum { PIECE = 16384, HELD = 262144 };
+
+static const char *whole_piece(void) {
+  static char piece[HELD + 1];
+  memset(piece, 'p', sizeof piece);
+  return piece;
+}
+
+static off_t length(const char *path) {
+  struct stat st;
+  assert_int_equal(stat(path, &st), 0);
+  return st.st_size;
+}
+
+static void write_pieces(struct gn_sink *s, int count) {
+  struct gn_error err = {0};
+  while (count-- > 0)
+    assert_int_equal(gn_sink_write(s, whole_piece(), PIECE, &err), 0);
+}
+
+/* Whole pieces are written together, at the latest with one that is not. */
+static void test_held_back(void **state) {
+  struct gn_error err = {0};
+  struct gn_sink *s = new_file(target);
+  (void)state;
+  assert_int_equal(gn_sink_begin(s, &err), 0);
+  fault.seen[WRITE] = 0;
+  write_pieces(s, 3);
+  assert_int_equal(length(part), 0);
+  assert_int_equal(gn_sink_size(s), 3 * PIECE);
+  assert_int_equal(gn_sink_write(s, "short", 5, &err), 0);
+  assert_int_equal(length(part), 3 * PIECE + 5);
+  write_pieces(s, HELD / PIECE);
+  assert_int_equal(length(part), 3 * PIECE + 5 + HELD);
+  write_pieces(s, 1);
+  assert_int_equal(gn_sink_write(s, whole_piece(), HELD + 1, &err), 0);
+  assert_int_equal(length(part), 4 * PIECE + 5 + 2 * HELD + 1);
+  assert_int_equal(fault.seen[WRITE], 4);
+  write_pieces(s, 1);
+  assert_int_equal(gn_sink_finish(s, &err), 0);
+  assert_int_equal(length(target), 5 * PIECE + 5 + 2 * HELD + 1);
+  assert_int_equal(gn_sink_size(s), length(target));
+  gn_sink_free(s);
+}
+
+/* The next attempt finds all that came, or nothing where it begins anew. */
+static void test_held_back_goes_on(void **state) {
+  struct gn_error err = {0};
+  struct gn_mark mark;
+  struct gn_sink *s = marked(&mark, &err);
+  (void)state;
+  write_pieces(s, 1);
+  assert_int_equal(gn_sink_start(s, gn_sink_size(s), &mark, NULL, &err), 0);
+  assert_int_equal(length(part), 4 + PIECE);
+  write_pieces(s, 2);
+  gn_sink_abort(s);
+  assert_int_equal(length(part), 4 + 3 * PIECE);
+  assert_int_equal(gn_sink_open(s, &err), 0);
+  assert_int_equal(gn_sink_recall(s, &mark), 4 + 3 * PIECE);
+  assert_int_equal(gn_sink_start(s, 4 + 3 * PIECE, &mark, NULL, &err), 0);
+  write_pieces(s, 1);
+  assert_int_equal(gn_sink_start(s, 0, &mark, NULL, &err), 0);
+  assert_int_equal(gn_sink_size(s), 0);
+  assert_int_equal(gn_sink_write(s, "new", 3, &err), 0);
+  assert_int_equal(gn_sink_finish(s, &err), 0);
+  assert_file(target, "new");
+  gn_sink_free(s);
+}
+
+/* What the disk took of it counts, the rest does not. */
+static void test_held_back_fails(void **state) {
+  struct gn_error err = {0};
+  struct gn_mark mark;
+  struct gn_sink *s = marked(&mark, &err);
+  (void)state;
+  write_pieces(s, 2);
+  fail_call(WRITE, 2, ENOSPC);
+  fault.short_by = PIECE + 100;
+  assert_int_equal(gn_sink_finish(s, &err), -1);
+  assert_file_error(&err, "ENOSPC");
+  assert_int_equal(gn_sink_size(s), 4 + PIECE + 100);
+  write_pieces(s, 1);
+  fail_call(WRITE, 1, EDQUOT);
+  gn_sink_abort(s);
+  assert_int_equal(length(part), 4 + PIECE + 100);
+  memset(&fault, 0, sizeof fault);
+  assert_int_equal(gn_sink_open(s, &err), 0);
+  assert_int_equal(gn_sink_recall(s, &mark), 4 + PIECE + 100);
+  gn_sink_distrust(s);
+  gn_sink_free(s);
+  assert_absent(part);
+}
+
+#ifdef GN_FAULTS
+static void test_nothing_to_hold_it(void **state) {
+  struct gn_error err = {0};
+  struct gn_sink *s = new_file(target);
+  (void)state;
+  assert_int_equal(gn_sink_begin(s, &err), 0);
+  gn_alloc_fail_after(0, 0);
+  write_pieces(s, 1);
+  gn_alloc_fail_after(-1, 0);
+  assert_int_equal(length(part), PIECE);
+  gn_sink_free(s);
+  assert_absent(part);
+}
+#endif
+
 static void test_room(void **state) {
   struct gn_error err = {0};
   struct gn_sink *s = new_file(target);
@@ -371,6 +481,12 @@ int main(void) {
     FAULTY(test_part_that_stays),
     FAULTY(test_mark_fails),
     FAULTY(test_reading_again_fails),
+    FAULTY(test_held_back),
+    FAULTY(test_held_back_goes_on),
+    FAULTY(test_held_back_fails),
+#ifdef GN_FAULTS
+    FAULTY(test_nothing_to_hold_it),
+#endif
     FAULTY(test_room),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,8 +10,9 @@
 #include <string.h>
 #include <strings.h>
 
-/* An eighth of the reads that libcurl's own size takes for what is large. */
-#define LARGE_BUFFER 131072L
+/* A small part of the reads that libcurl's own size takes for what is large. */
+#define ROWS_BUFFER 131072L
+#define FILE_BUFFER 262144L
 
 static void check(struct gn_attempt *a, CURLcode rc) {
   if (a->setopt_rc == CURLE_OK)
@@ -225,7 +226,7 @@ int gn_setup_apply(struct gn_attempt *a, const struct gn_attempt_plan *plan,
     reset(s);
     set_conduct(a);
     if (gn_attempt_is_for_file(plan) || plan->rows)
-      set_long(a, CURLOPT_BUFFERSIZE, LARGE_BUFFER);
+      set_long(a, CURLOPT_BUFFERSIZE, plan->rows ? ROWS_BUFFER : FILE_BUFFER);
     set_tls(a, plan->url);
     if (set_proxy(a, plan->url, err) != 0)
       return -1;

@@ -25,6 +25,8 @@
 #define MARK_SUFFIX ".meta"
 #define OPEN_TRIES 8
 #define LARGEST_PROMISE ((uint64_t)1 << 20)
+#define PIECE 16384 /* what comes at once where more is there already */
+#define ROOM 262144 /* what is written at once */
 
 struct gn_sink {
   int (*take)(void *owner, const char *data, size_t len,
@@ -32,7 +34,9 @@ struct gn_sink {
   void *owner;        /* for take */
   struct gn_buf buf;  /* memory: the body */
   size_t max;         /* bytes allowed; file: 0 is no limit */
-  size_t size;        /* file: bytes of it in the .part */
+  size_t size;        /* file: bytes of it in the .part, and held */
+  char *room;         /* file: of ROOM bytes, or NULL */
+  size_t held;        /* file: bytes in room, to be written */
   char *path;         /* file: as the caller wrote it; NULL: memory */
   char *target;       /* file: the same, absolute */
   char *part;         /* file: target + ".part" */
@@ -222,6 +226,40 @@ uint64_t gn_sink_recall(struct gn_sink *s, struct gn_mark *mark) {
   return s->size;
 }
 
+/* What a disk without room took is good, and worth going on with; after any
+ * other failure it may not be. */
+static int failed(struct gn_sink *s, int number, const char *doing,
+                  struct gn_error *err) {
+  if (number != ENOSPC && number != EDQUOT && number != EFBIG)
+    s->marked = false;
+  return file_error(err, number, doing, s->part);
+}
+
+static int put(struct gn_sink *s, const char *data, size_t len,
+               struct gn_error *err) {
+  while (len > 0) {
+    ssize_t n = write(s->fd, data, len);
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n < 0) {
+      s->size -= len;
+      return failed(s, errno, "writing", err);
+    }
+    if (s->verify && !s->joined &&
+        gn_verify_update(s->verify, data, (size_t)n, err) != 0)
+      return -1;
+    data += n;
+    len -= (size_t)n;
+  }
+  return 0;
+}
+
+static int write_held(struct gn_sink *s, struct gn_error *err) {
+  size_t len = s->held;
+  s->held = 0;
+  return put(s, s->room, len, err);
+}
+
 /* Of an old body first the mark goes, of a new one it comes before the bytes:
  * whenever the process is killed, a mark belongs to the bytes beside it. One
  * that cannot be written only means that nobody can go on. */
@@ -230,7 +268,10 @@ static int cut_part(struct gn_sink *s, uint64_t at, const struct gn_mark *mark,
   int status;
   if (at == 0) {
     s->marked = false;
+    s->held = 0;
     unlink(s->mark);
+  } else if (write_held(s, err) != 0) {
+    return -1;
   }
   do
     status = ftruncate(s->fd, (off_t)at);
@@ -273,33 +314,21 @@ int gn_sink_room(const struct gn_sink *s, uint64_t bytes,
   return file_error(err, ENOSPC, "making room for", s->part);
 }
 
-/* What a disk without room took is good, and worth going on with; after any
- * other failure it may not be. */
-static int failed(struct gn_sink *s, int number, const char *doing,
-                  struct gn_error *err) {
-  if (number != ENOSPC && number != EDQUOT && number != EFBIG)
-    s->marked = false;
-  return file_error(err, number, doing, s->part);
-}
-
+/* A file system takes much at once for a third less than little by little. But
+ * a short piece is the last that was there: then nothing is held back. */
 static int write_file(struct gn_sink *s, const char *data, size_t len,
                       struct gn_error *err) {
   if (s->fd < 0)
     return file_error(err, EBADF, "writing", s->part);
-  while (len > 0) {
-    ssize_t n = write(s->fd, data, len);
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n < 0)
-      return failed(s, errno, "writing", err);
-    if (s->verify && !s->joined &&
-        gn_verify_update(s->verify, data, (size_t)n, err) != 0)
-      return -1;
-    data += n;
-    len -= (size_t)n;
-    s->size += (size_t)n;
-  }
-  return 0;
+  if (s->held + len > ROOM && write_held(s, err) != 0)
+    return -1;
+  s->size += len;
+  if (len > ROOM || (len < PIECE && s->held == 0) ||
+      (!s->room && !(s->room = gn_alloc(ROOM))))
+    return put(s, data, len, err);
+  memcpy(s->room + s->held, data, len);
+  s->held += len;
+  return len < PIECE || s->held == ROOM ? write_held(s, err) : 0;
 }
 
 /* More than that is not believed before it comes. */
@@ -365,6 +394,9 @@ static int check_bytes(struct gn_sink *s, struct gn_error *err) {
 
 /* Unlocked by name: a fork that came in between may have left it open. */
 static void close_part(struct gn_sink *s) {
+  gn_free(s->room);
+  s->room = NULL;
+  s->held = 0;
   flock(s->fd, LOCK_UN);
   gn_inherited_remove(s->fd);
   close(s->fd);
@@ -377,7 +409,7 @@ int gn_sink_finish(struct gn_sink *s, struct gn_error *err) {
     return 0;
   if (s->fd < 0)
     return file_error(err, EBADF, "finishing", s->part);
-  if (check_bytes(s, err) != 0)
+  if (write_held(s, err) != 0 || check_bytes(s, err) != 0)
     return -1;
   do
     status = fsync(s->fd);
@@ -402,8 +434,11 @@ void gn_sink_distrust(struct gn_sink *s) {
 }
 
 void gn_sink_abort(struct gn_sink *s) {
+  struct gn_error unheard;
   if (s->fd < 0)
     return;
+  if (s->marked)
+    write_held(s, &unheard);
   /* While the lock is held, so that both are surely ours. */
   if (!s->marked || s->size == 0) {
     unlink(s->mark);
