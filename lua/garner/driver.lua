@@ -15,7 +15,9 @@ local runs = core.runs
 ---   `id()`: a number unique in its engine;
 ---   `descriptor()`: the engine's one descriptor, readable from an event for any mailbox until
 ---     `acknowledge()`; then `ready()` gives the ids of those that got something, nil at the end;
----   `doorbell()`: path and key of the engine's Unix socket, for hosts that wait on sockets only.
+---   `doorbell()`: path and key of the engine's Unix socket, for hosts that wait on sockets only;
+---   `subscribe()`: the same as the line with its id, on the connection that sent "=" and the id
+---     last: true: wait for the answer; false: it has something; nil: there is no such connection.
 --- A driver looks at `pending` and `is_closed` before it waits, and keeps a mailbox alive as long
 --- as its loop polls the descriptor.
 ---@class garner.Driver
