@@ -82,6 +82,7 @@ set(GARNER_BINDING_SOURCES
   src/lua/inflate.c
   src/lua/json_decode.c
   src/lua/json_encode.c
+  src/lua/json_strings.c
   src/lua/limiter.c
   src/lua/mailbox.c
   src/lua/module.c

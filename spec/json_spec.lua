@@ -119,6 +119,55 @@ describe("json.decode", function()
     assert.are.same(want, decode("[" .. table.concat(rows, ",") .. "]"))
   end)
 
+  it("takes every string of a large document for what it is, however often it comes", function()
+    local random = generator(11)
+    local states = { "on", "off", "", ("x"):rep(62), ("x"):rep(63), ("x"):rep(64), ("y"):rep(90),
+      "café", "中文", "\127", "a\nb", "\0" }
+    local raw = { ["a\nb"] = "a\\nb", ["\0"] = "\\u0000" }
+    local parts, want = {}, {}
+    for series = 1, 3 do
+      local points, texts = {}, {}
+      for i = 1, 2500 do
+        -- The times of all series are the same, but for a gap in one and a shift in another.
+        local at = i + (series == 2 and i > 900 and 7 or 0) + (series == 3 and 5 or 0)
+        local point = { time = ("2026-11-01T%02d:%02d:00Z"):format(math.floor(at / 60), at % 60),
+          state = states[random(#states)], value = ("%d.%d"):format(random(300), random(9)),
+          id = ("%d-%d"):format(series, i * 7919), last = { "a" .. random(3), "b" } }
+        local space = (" "):rep(random(3) - 1)
+        points[i] = point
+        texts[i] = ('{"time":%s"%s","state": "%s","value":"%s","id":"%s","last":["%s",%s"%s"]}')
+          :format(space, point.time, raw[point.state] or point.state, point.value, point.id,
+            point.last[1], space, point.last[2])
+      end
+      want[series] = points
+      parts[series] = "[" .. table.concat(texts, ",") .. "]"
+    end
+    local text = "[" .. table.concat(parts, ",") .. "]"
+    assert.is_true(#text > 700000)
+    local got = assert(decode(text))
+    for series, points in ipairs(want) do
+      assert.are.equal(#points, #got[series])
+      for i, point in ipairs(points) do
+        local row = got[series][i]
+        assert.is_true(row.time == point.time and row.state == point.state and
+          row.value == point.value and row.id == point.id and #row.last == 2 and
+          row.last[1] == point.last[1] and row.last[2] == point.last[2])
+      end
+    end
+    -- What is expected is not there: another value, the end, a byte that no string may have.
+    local row = '{"k":"' .. ("v"):rep(40) .. '"}'
+    local rows = "[" .. (row .. ","):rep(8000)
+    for _, tail in ipairs { row .. "]", '{"k":1}]', row:gsub("vv", "v") .. "]", '{"k":""}]' } do
+      assert.are.equal(8001, #assert(decode(rows .. tail)))
+    end
+    for _, tail in ipairs { '{"k":"' .. ("v"):rep(40), '{"k":"' .. ("v"):rep(39) .. '\1"}]',
+      '{"k":"' .. ("v"):rep(40) .. '\\"}]', '{"k":', '{"k"' } do
+      local value, err = decode(rows .. tail)
+      assert.is_nil(value)
+      assert.are.equal("json", err.code)
+    end
+  end)
+
   it("keeps integers exact, as numbers where this Lua can", function()
     local function check(text, as_number)
       local value = decode(text)

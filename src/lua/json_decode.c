@@ -7,6 +7,7 @@
 
 #include "../core/json_step.h"
 #include "collector.h"
+#include "json_strings.h"
 #include "util.h"
 
 #include <stdio.h>
@@ -49,11 +50,15 @@ struct builder {
   struct frame first[FIRST_FRAMES];   /* where they are at first */
   unsigned last;                      /* the key before, or UNKNOWN */
   struct known_key keys[KEYS_MAX + 1];/* what the slots of keys hold */
+  struct gn_strings strings;          /* what may come again */
   char little[FIRST_SCRATCH];         /* scratch at first */
 };
 
 /* Slots of the builder's own, above its base. */
-enum { SCRATCH = 1, FRAMES, KEYS, FIRST_VALUE = KEYS + KEYS_MAX };
+enum {
+  SCRATCH = 1, FRAMES, STRINGS, KEYS = STRINGS + GN_STRINGS_SLOTS,
+  FIRST_VALUE = KEYS + KEYS_MAX
+};
 
 void gn_lua_json_push_array_metatable(lua_State *L) {
   luaL_getmetatable(L, ARRAY_METATABLE);
@@ -218,6 +223,15 @@ static inline void push_key(struct builder *b) {
   b->r.guess_len = b->keys[i].len;
 }
 
+static inline void push_string(struct builder *b) {
+  const char *text = b->r.token;
+  size_t len = b->r.token_len;
+  if (b->strings.max > 0 && len - 1 < GN_STRING_MAX)
+    gn_strings_push(&b->strings, b->L, &b->strings.columns[b->last], text, len);
+  else
+    lua_pushlstring(b->L, text, len);
+}
+
 static inline void push_number(struct builder *b) {
   const struct gn_json_reader *r = &b->r;
   double value;
@@ -293,6 +307,13 @@ static enum gn_json_event build(struct builder *b) {
     if (event == GN_JSON_GET_KEY) {
       push_key(b);
       b->top++;
+      if (gn_strings_take(&b->strings, L, &b->strings.columns[b->last],
+                          &b->r)) {
+        b->top++;
+        if (b->top + EVENT_SLOTS > b->room)
+          make_room(b);
+        continue;
+      }
       event = gn_json_step_value(&b->r);
     }
     switch (event) {
@@ -313,7 +334,7 @@ static enum gn_json_event build(struct builder *b) {
       if (b->r.escaped)
         push_unescaped(b);
       else
-        lua_pushlstring(L, b->r.token, b->r.token_len);
+        push_string(b);
       b->top++;
       break;
     case GN_JSON_GET_NUMBER:
@@ -350,6 +371,7 @@ int gn_lua_json_push(lua_State *L, const char *text, size_t len,
   memset(b.keys, 0, sizeof b.keys);
   b.last = UNKNOWN;
   b.keys[UNKNOWN].after = UNKNOWN;
+  gn_strings_init(&b.strings, L, b.base + STRINGS, len);
   if (build(&b) == GN_JSON_GET_END) {
     lua_replace(L, b.base + 1);
     lua_settop(L, b.base + 1);
