@@ -1,7 +1,7 @@
 /* Owns: Lua's collector held back while one large value is built: all of it is
  * alive, so that walking it half made is lost work. What was due meanwhile is
- * done before the next such value is built, when this one is mostly garbage: a
- * loop that does nothing else cannot grow without bound.
+ * done before one of the next such values is built, when this one is mostly
+ * garbage: a loop that does nothing else cannot grow without bound.
  * Must not: run or wake a collector that the program has stopped, or leave it
  * stopped, whatever happens.
  */
@@ -9,6 +9,7 @@
 
 #define ACCOUNT "garner.collector"
 #define WORTH 4096            /* bytes of source from which on it pays */
+#define PATIENCE 1024         /* KiB owed from which on it is paid */
 #define CREDIT_MAX (1 << 20)  /* KiB: as bytes they fit a long of 32 bits */
 
 #if GN_LUA_COLLECTOR
@@ -28,9 +29,12 @@ static int *owed_of(lua_State *L) {
 }
 
 /* Stopping and starting it made the collector forget for how long it wanted to
- * sleep after its last cycle, about half of the time: it is spared half. */
+ * sleep after its last cycle, about half of the time: it is spared half. Nor
+ * does it work for less than PATIENCE: each cycle walks all that is alive. */
 static void pay(lua_State *L, int *owed) {
   int kib = *owed;
+  if (GN_LUA_COLLECTOR == GN_LUA_COLLECTOR_STOPS && kib < PATIENCE)
+    return;
   *owed = 0;
   if (kib > 0)
     lua_gc(L, LUA_GCSTEP,
@@ -72,7 +76,7 @@ int gn_lua_uncollected(lua_State *L, lua_CFunction f, size_t len) {
   if (GN_LUA_COLLECTOR == GN_LUA_COLLECTOR_DEBT && grown > credit)
     grown = credit;  /* it has worked for the rest */
   let_go(L, credit, grown);
-  *owed = grown;
+  *owed += grown;
   return status == 0 ? lua_gettop(L) : lua_error(L);
 }
 
