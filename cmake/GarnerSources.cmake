@@ -186,6 +186,7 @@ set(GARNER_LUA_FILES
   garner/row_stream.lua
   garner/rows.lua
   garner/save.lua
+  garner/scheduler.lua
   garner/script.lua
   garner/send.lua
   garner/series.lua

@@ -213,6 +213,7 @@ build = {
     ["garner.row_stream"] = "lua/garner/row_stream.lua",
     ["garner.rows"] = "lua/garner/rows.lua",
     ["garner.save"] = "lua/garner/save.lua",
+    ["garner.scheduler"] = "lua/garner/scheduler.lua",
     ["garner.script"] = "lua/garner/script.lua",
     ["garner.send"] = "lua/garner/send.lua",
     ["garner.series"] = "lua/garner/series.lua",

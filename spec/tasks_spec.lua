@@ -210,6 +210,78 @@ describe("garner.all", function()
     assert.equal("x", results[2][2])
   end)
 
+  it("gives its functions no arguments, and each its own outcome", function()
+    local results = garner.all({
+      function(...) return select("#", ...) end,
+      function(...) sleep(0.001) return select("#", ...), nil, nil end,
+      function() error("x", 0) end,
+      function(...) sleep(0.001) return ... end,
+      setmetatable({}, { __call = function(_, ...) return "called", select("#", ...) end }),
+      function() return nil, false end,
+    }, { concurrency = 1 })
+    assert.same({ 0, n = 1, ok = true }, results[1])
+    assert.same({ 0, nil, nil, n = 3, ok = true }, results[2])
+    assert.equal("x", results[3].err)
+    assert.same({ n = 0, ok = true }, results[4])
+    assert.same({ "called", 0, n = 2, ok = true }, results[5])
+    assert.is_false(results[6].ok)
+    assert.is_false(results[6].err)
+  end)
+
+  it("is not troubled by who resumes the coroutine of a function that has ended", function()
+    local first, last
+    local results = garner.all({
+      function() first = coroutine.running() return 1 end,
+      function()
+        sleep(0.001)
+        last = coroutine.running()
+        return 2
+      end,
+      function() return (coroutine.resume(first, "a")), coroutine.status(last) end,
+      function() sleep(0.001) return coroutine.resume(last) end,
+      function() sleep(0.001) return 5 end,
+    }, { concurrency = 2 })
+    for i = 1, 5 do assert.is_true(results[i].ok or i == 3 or i == 4, i) end
+    assert.equal(1, results[1][1])
+    assert.equal(2, results[2][1])
+    assert.equal(5, results[5][1])
+  end)
+
+  it("lets the coroutine of a function that yielded by itself end with it", function()
+    local kept, woken
+    local results = garner.all({
+      function() kept = coroutine.running() coroutine.yield() return 1 end,
+      function()
+        woken = true
+        sleep(0.001)
+        woken = false
+        return coroutine.running() ~= kept, coroutine.status(kept), coroutine.resume(kept)
+      end,
+    }, { concurrency = 1 })
+    assert.equal(1, results[1][1])
+    assert.is_false(woken)
+    assert.same({ true, "dead", false }, { results[2][1], results[2][2], results[2][3] })
+  end)
+
+  it("tells when a task is over, whatever way it ended", function()
+    local lives = {}
+    assert.is_nil(driver.life())
+    local pool = tasks.ordered { count = 4, concurrency = 4, run = function(i)
+      lives[i] = driver.life()
+      assert(lives[i] == driver.life() and not lives[i].over)
+      if i == 2 then error("x", 0) end
+      if i > 2 then sleep(60) end
+    end }
+    assert.equal(1, (pool:next()))
+    assert.is_false(pcall(pool.next, pool))
+    for i = 1, 4 do assert.is_true(lives[i].over, i) end
+    local results = garner.all({
+      function() lives[5] = driver.life() end,
+      function() return driver.life() ~= lives[5] and not driver.life().over and lives[5].over end,
+    }, { concurrency = 1 })
+    assert.is_true(results[2][1])
+  end)
+
   it("raises for wrong arguments at the caller's line", function()
     local line
     local function nothing() end

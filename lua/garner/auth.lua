@@ -413,12 +413,12 @@ end
 local READ_LIMIT = 120
 
 local function at_work(worker)
-  return worker and not (worker.task and worker.task.dropped)
+  return worker and not (worker.life and worker.life.over)
     and driver.current().now() < worker.deadline
 end
 
 local function new_worker()
-  return { task = driver.task(), deadline = driver.current().now() + READ_LIMIT }
+  return { life = driver.life(), deadline = driver.current().now() + READ_LIMIT }
 end
 
 -- Waits while another coroutine is at what state[name] says.

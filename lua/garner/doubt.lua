@@ -158,10 +158,10 @@ local function one_at_a_time(spec)
   local owner = spec.owner
   owner.creating = owner.creating or setmetatable({}, { __mode = "v" })
   local holder = owner.creating
-  while holder.at and not (holder.at.task and holder.at.task.dropped) do
+  while holder.at and not (holder.at.life and holder.at.life.over) do
     driver.current().sleep(0.02)
   end
-  local mine = { task = driver.task() }
+  local mine = { life = driver.life() }
   holder.at = mine
   local ok, list, err = compat.guard(run, spec)
   if holder.at == mine then holder.at = nil end

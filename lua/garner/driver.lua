@@ -135,6 +135,25 @@ function M.task()
   return nil
 end
 
+--- Tells when the running task is over: a table whose `over` is true then; nil outside of tasks.
+---@return table|nil
+function M.life()
+  local task = M.task()
+  if not task then
+    return nil
+  end
+  task.life = task.life or { over = false }
+  return task.life
+end
+
+--- Its function has ended, or is dropped.
+---@param task table
+function M.end_life(task)
+  if task.life then
+    task.life.over, task.life = true, nil
+  end
+end
+
 --- Makes a coroutine known as a task.
 ---@param co thread
 ---@param task table|nil

@@ -12,7 +12,7 @@ local task_call = require "garner.task_call"
 
 local M = {}
 
-local exchange_of = task_call.exchange
+local exchange_of, runs = task_call.exchange, core.runs
 
 --- What the value false of a "done" event means, as a plain record.
 M.cancelled = task_call.cancelled
@@ -443,15 +443,11 @@ local function exchange_in_task(task, client, request, handlers, operations)
   if not waiter or waiter.engine ~= engine then
     waiter = M.waiter_of(task.scheduler)
   end
-  local result, status, call, raw = exchange_of(waiter, task, client, request, operations)
-  if call then
-    return nil, nil, operation_of(call, handlers)
-  end
-  return result, status, nil, raw
+  return exchange_of(waiter, task, client, request, operations, handlers, operation_of)
 end
 
 local function exchange_by_driver(waiter, client, request, handlers, operations)
-  local task = operations and driver.task() -- one that the host's own code has resumed
+  local task = operations and driver.task() -- as which a coroutine of `guard` or the host runs
   if task or not operations then
     spare(waiter)
     if not task then
@@ -484,8 +480,8 @@ local FIRST_SLICE = 0.1 -- seconds, so that Ctrl-C works
 ---@return table|nil operation for what has not ended yet
 ---@return table|nil raw a plain record of what went wrong
 function M.exchange(client, request, handlers, operations)
-  local task = driver.resumed and operations and driver.task()
-  if task then
+  local task = driver.resumed
+  if task and operations and runs(task.co) then
     return exchange_in_task(task, client, request, handlers, operations)
   end
   local e, waiter = engine, at_hand

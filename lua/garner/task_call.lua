@@ -88,23 +88,21 @@ function M.drain(waiter, mailbox)
   end
 end
 
--- The client that cancels it when it is closed.
-local function enter(call, operations)
-  if call.operations then
+-- What is to be done for another client or engine than the last time, or where something was
+-- raised into the task as it waited, and it went on.
+local function begin(task, waiter, operations)
+  local call = task.call or new_call(task)
+  task.call = call
+  if call.operations and call.operations ~= operations then
     call.operations[call], call.operations = nil, nil
   end
-  operations[call] = true
+  operations[call] = true -- its client cancels it when it is closed
   call.operations = operations
-end
-
-local function begin(call, waiter, operations)
-  if call.operations ~= operations then
-    enter(call, operations)
-  end
-  if call.id then -- something was raised into its task, which went on
+  if call.id then
     call:cancel()
   end
-  call.waiter, call.result, call.cancelled, call.events = waiter, false, false, false
+  call.waiter, call.cancelled, call.events = waiter, false, false
+  return call
 end
 
 --- Sends one request and waits in its task for the end.
@@ -113,22 +111,23 @@ end
 ---@param client userdata the core's client
 ---@param request userdata
 ---@param operations table where the call's entry is, with a method `cancel`
+---@param handlers table|nil for the operation
+---@param become fun(call: table, handlers: table|nil): table makes an operation of what the call's
+--- `events` and `values` have to be dealt with by
 ---@return userdata|nil result
 ---@return integer|false|nil status false where the result is an error
----@return table|nil call whose `events` and `values` an operation has to deal with
+---@return table|nil operation
 ---@return table|nil raw a plain record of what went wrong; nil where the engine is closed
-function M.exchange(waiter, task, client, request, operations)
-  local e, call = waiter.engine, task.call
-  if not call then
-    call = new_call(task)
-    task.call = call
+function M.exchange(waiter, task, client, request, operations, handlers, become)
+  local call = task.call
+  if not call or call.operations ~= operations or call.waiter ~= waiter or call.id then
+    call = begin(task, waiter, operations)
   end
-  begin(call, waiter, operations)
-  local id, raw = e:submit(waiter.mailbox, client, request, task.place)
+  local id, raw = waiter.engine:submit(waiter.mailbox, client, request, task.place)
   if not id then
-    return nil, nil, nil, not e:is_closed() and raw or nil
+    return nil, nil, nil, not waiter.engine:is_closed() and raw or nil
   end
-  call.id = id
+  call.id, call.result = id, false
   local result
   repeat
     task.waits = call
@@ -139,9 +138,9 @@ function M.exchange(waiter, task, client, request, operations)
     call.result = false
     return result, call.status
   elseif call.events and not call.cancelled then
-    return nil, nil, call
+    return nil, nil, become(call, handlers)
   end
-  call.id = false
+  call.id, call.cancelled, call.events = false, false, false
   return nil, nil, nil, M.cancelled
 end
 
