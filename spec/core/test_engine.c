@@ -251,6 +251,29 @@ static void test_connections_are_kept(void **state) {
   assert_int_equal(server_connections(g->server), 1);
 }
 
+static void a_moment_later(struct server_request *r, void *arg) {
+  (void)arg;
+  server_stall(r, 200);
+  server_answer(r, 200, NULL, "ok");
+}
+
+/* However many were in flight at once: none is opened a second time. */
+static void test_many_connections_are_kept(void **state) {
+  enum { MANY = 200 };
+  struct rig *g = *state;
+  int i, wave;
+  server_set(g->server, a_moment_later, NULL);
+  for (wave = 0; wave < 2; wave++) {
+    for (i = 0; i < MANY; i++)
+      rig_get(g, "/kept");
+    for (i = 0; i < MANY; i++) {
+      struct gn_event *event = rig_next(g);
+      rig_body(event, "ok");
+    }
+  }
+  assert_in_range(server_connections(g->server), 2, MANY);
+}
+
 /* The child sees a closed engine, leaves without hanging, and does not disturb
  * what its parent has on the wire. */
 static void slow_answer(struct server_request *r, void *arg) {
@@ -381,6 +404,7 @@ int main(void) {
     BOTH(test_any_order),
     BOTH(test_wait_with_old_sequence),
     BOTH(test_connections_are_kept),
+    BOTH(test_many_connections_are_kept),
 #ifdef CHILD_THREADS
     THREADED(test_fork),
     INLINE(test_no_thread),

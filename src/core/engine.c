@@ -15,7 +15,6 @@
 #include <signal.h>
 #include <string.h>
 
-#define KEPT_CONNECTIONS 128L
 #define MOST_STREAMS 1000L /* on one connection; the server may say less */
 #define LONGEST_POLL_MS 60000
 #define INLINE_POLL_MS 1000 /* nothing ends it: so soon a close is seen */
@@ -414,7 +413,6 @@ struct gn_engine *gn_engine_new_counted(bool threaded, struct gn_counters *c,
     gn_error_memory(err);
     goto fail;
   }
-  curl_multi_setopt(e->sockets.multi, CURLMOPT_MAXCONNECTS, KEPT_CONNECTIONS);
   curl_multi_setopt(e->sockets.multi, CURLMOPT_MAX_CONCURRENT_STREAMS,
                     MOST_STREAMS);
   e->has_wake = threaded && gn_descriptor_open(&e->wake) == 0;

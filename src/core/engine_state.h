@@ -19,8 +19,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define IDLE_ATTEMPTS 128 /* as many connections are kept */
-
 struct gn_engine {
   struct gn_sockets sockets;        /* the step's thread only */
   struct gn_descriptor wake;        /* if threaded: ends its sleep */

@@ -23,7 +23,7 @@ struct gn_attempt *gn_engine_attempt_take(struct gn_engine *e,
 
 void gn_engine_attempt_give(struct gn_engine *e, struct gn_attempt *a) {
   gn_attempt_release(a);
-  if (e->idle_count == IDLE_ATTEMPTS) {
+  if (e->idle_count >= e->sockets.kept) {
     gn_attempt_free(a);
     return;
   }

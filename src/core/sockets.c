@@ -11,6 +11,8 @@
 #define SOCKETS_PER_HANDLE 5 /* libcurl's own limit */
 #define OTHERS 4             /* room for those who wait, too */
 #define SHORT_OF_MEMORY_MS 10
+#define KEPT_FIRST 128
+#define KEPT_MOST 1024
 
 static int reserve(struct gn_sockets *s, size_t wanted) {
   size_t room = s->room ? s->room : 16;
@@ -61,6 +63,15 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg,
   return 0;
 }
 
+/* As many connections as were in use at once: with fewer, each of the others
+ * would be closed by its answer and opened again by the next request. */
+static void keep(struct gn_sockets *s, size_t wanted) {
+  if (s->kept >= wanted || s->kept == KEPT_MOST)
+    return;
+  s->kept = s->kept ? s->kept * 2 : KEPT_FIRST;
+  curl_multi_setopt(s->multi, CURLMOPT_MAXCONNECTS, (long)s->kept);
+}
+
 int gn_sockets_open(struct gn_sockets *s) {
   memset(s, 0, sizeof *s);
   if (reserve(s, OTHERS) != 0)
@@ -72,6 +83,7 @@ int gn_sockets_open(struct gn_sockets *s) {
   }
   curl_multi_setopt(s->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
   curl_multi_setopt(s->multi, CURLMOPT_SOCKETDATA, s);
+  keep(s, KEPT_FIRST);
   return 0;
 }
 
@@ -89,6 +101,7 @@ int gn_sockets_add(struct gn_sockets *s, CURL *easy) {
       curl_multi_add_handle(s->multi, easy) != CURLM_OK)
     return -1;
   s->handles++;
+  keep(s, s->handles);
   return 0;
 }
 

@@ -18,6 +18,7 @@ struct gn_sockets {
   size_t count;       /* of libcurl's */
   size_t room;        /* for so many */
   size_t handles;     /* easy handles that were added */
+  size_t kept;        /* connections, and so handles, to keep for later */
   bool ready;         /* the wait found something */
 };
 
