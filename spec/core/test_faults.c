@@ -52,6 +52,7 @@ static struct gn_pager_rules *pager_rules(const char *flow) {
   r->prefix = gn_strdup("{\"t\":");
   r->suffix = gn_strdup("}");
   r->max_pages = 10;
+  r->tape = r->to != GN_TO_BODY;
   return r;
 }
 

@@ -8,6 +8,7 @@
 
 #include "alloc.h"
 #include "clock.h"
+#include "tape.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,7 +60,21 @@ static struct gn_pager_rules *rules(const char *token, const char *link,
   r->items = page ? gn_strdup("items") : NULL;
   r->size = 2;
   r->first = 1;
+  r->tape = true;
   return r;
+}
+
+/* What the waiter's thread reads of a page. */
+static void check_tape(const struct gn_result *page) {
+  static const char *const whole = "";
+  struct gn_json_slice s;
+  struct gn_error err;
+  size_t len;
+  const char *body = gn_result_body(page, &len);
+  assert_non_null(page->tape);
+  assert_int_equal(gn_tape_pick(page->tape, &whole, 1, &s, &err), 0);
+  assert_ptr_equal(s.text, body);
+  assert_int_equal(s.len, len);
 }
 
 static uint64_t walk(struct rig *g, const char *path,
@@ -85,6 +100,7 @@ static unsigned finish(struct rig *g, uint64_t id, struct gn_error *end) {
     if (!done) {
       assert_int_equal(event->type, GN_EVENT_PAGE);
       assert_int_equal(event->result->error.kind, GN_OK);
+      check_tape(event->result);
       count++;
     }
     gn_event_free(event);
@@ -294,6 +310,7 @@ static void test_body(void **state) {
   r->safe = true;
   assert_int_equal(gn_request_set_body(r, "{\"q\":1}", 7, &err), 0);
   server_set(g->server, search, NULL);
+  rules->tape = true;
   id = gn_engine_walk(g->engine, g->mailbox, g->policy, r, rules, &err);
   assert_int_equal(finish(g, id, &err), 3);
   rig_error_is(&err, GN_OK, NULL);
@@ -326,6 +343,7 @@ static void test_headers(void **state) {
   rules->max_pages = 10;
   assert_int_equal(gn_request_add_header(r, "X-Other", 7, "o", 1, &err), 0);
   server_set(g->server, by_header, NULL);
+  rules->tape = true;
   id = gn_engine_walk(g->engine, g->mailbox, g->policy, r, rules, &err);
   assert_int_equal(finish(g, id, &err), 3);
   rig_error_is(&err, GN_OK, NULL);
