@@ -1,4 +1,4 @@
-# A chain of 1,000 pages of 47 KB, each decoded, its token followed. CPU and wall time a page, between start and end of the walk. The server has the first core; programs of one thread have the other one, garner's threaded ones both (`one core`: they share that one, too).
+# A chain of 1,000 pages of 47 KB, each decoded, its token followed. CPU and wall time a page, between start and end of the walk. The server has the first core and every program the other one, but garner's threaded ones, which may use both; as `one core` they are shown on the other one alone, too.
 
 pages=$BENCH_PAGES fewer=$(count 400 $BENCH_PAGES) items=$BENCH_PAGE_ITEMS url=$BENCH_HTTP/pages
 bare "bare C, libcurl easy, cJSON" chain "$url" "$pages" "$items"

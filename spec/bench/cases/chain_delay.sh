@@ -1,4 +1,4 @@
-# The chain where the server takes 5 ms a page and the caller computes for 5 ms after each. Wall time a page, to the slower of the two alone. The server has the first core; programs of one thread have the other one, garner's threaded ones both (`one core`: they share that one, too).
+# The chain where the server takes 5 ms a page and the caller computes for 5 ms after each. Wall time a page, to the slower of the two alone. The server has the first core and every program the other one, but garner's threaded ones, which may use both; as `one core` they are shown on the other one alone, too.
 
 pages=$(count 200 10) items=$BENCH_PAGE_ITEMS url="$BENCH_HTTP/pages?delay=5"
 bare "upstream alone: bare C, cJSON" chain "$url" "$pages" "$items"
