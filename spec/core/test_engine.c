@@ -386,6 +386,35 @@ static void test_no_thread(void **state) {
 }
 #endif
 
+/* Many ends of one step do not wake who waits for each of them. */
+static void test_told_in_groups(void **state) {
+  enum { N = 40 };
+  struct rig *g = *state;
+  unsigned woken = 0, ends = 0;
+  int64_t until = gn_now_ms() + 20000;
+  int i;
+  server_set(g->server, stalls, NULL);
+  for (i = 0; i < N; i++)
+    rig_get(g, "/stalls");
+  rig_until(g, "/stalls", N);
+  gn_engine_cancel_mailbox(g->engine, g->mailbox);
+  while (ends < N && gn_now_ms() < until) {
+    struct gn_event *event;
+    uint64_t seen;
+    while ((event = gn_mailbox_take(g->mailbox))) {
+      ends++;
+      gn_event_free(event);
+    }
+    seen = gn_engine_sequence(g->engine);
+    if (ends < N && gn_mailbox_pending(g->mailbox) == 0) {
+      gn_engine_wait(g->engine, seen, 20000);
+      woken++;
+    }
+  }
+  assert_int_equal(ends, N);
+  assert_in_range(woken, 0, N / 2);
+}
+
 int main(void) {
 #ifndef CHILD_THREADS
   print_message("the thread sanitizer knows no threads in a child of fork: "
@@ -411,6 +440,7 @@ int main(void) {
 #endif
     INLINE(test_fork),
     THREADED(test_no_descriptors),
+    THREADED(test_told_in_groups),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

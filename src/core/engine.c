@@ -269,7 +269,7 @@ static void shut_down(struct gn_engine *e) {
     gn_descriptor_close(&e->wake);
   e->has_wake = e->asleep = e->at_work = false;
   e->stopped = true;
-  pthread_cond_broadcast(&e->changed);
+  gn_engine_tell(e);
   gn_engine_unlock(e);
 }
 

@@ -86,8 +86,8 @@ void gn_engine_step(struct gn_engine *e, int64_t ms);
 void gn_engine_stats(struct gn_engine *e, struct gn_stats *out);
 
 /* For hosts that wait by themselves; threaded engines only. */
-/* Readable from the moment an event is posted until it is acknowledged, and for
- * good once the engine is closed. The engine's own, open as long as anything of
+/* Readable after an event was posted until it is acknowledged, and for good
+ * once the engine is closed. The engine's own, open as long as anything of
  * it is there. -1: err says why. */
 int gn_engine_descriptor(struct gn_engine *e, struct gn_error *err);
 void gn_engine_acknowledge(struct gn_engine *e);

@@ -58,6 +58,7 @@ struct gn_engine {
   struct gn_doorbell *_Atomic doorbell; /* made on demand; NULL: not yet */
   struct gn_doorbell_address address; /* of the doorbell; the lock */
   struct gn_bell *orphans;          /* whose mailbox was closed; the lock */
+  unsigned untold;                  /* events nobody was woken for; the lock */
   bool at_work;                     /* beyond its poll; the lock */
   bool forking;                     /* must not begin to work; the lock */
   pthread_mutex_t lock;             /* guards what says so */
@@ -87,6 +88,9 @@ void gn_engine_drive(struct gn_engine *e, uint64_t seen, int64_t ms);
 
 /* pool.c: at the engine's end. */
 void gn_engine_free_attempts(struct gn_engine *e);
+
+/* notify.c. With the lock held: wakes who waits for an event. */
+void gn_engine_tell(struct gn_engine *e);
 
 /* rest.c: around all that runs libcurl, but its poll. It begins with the lock
  * held, so that what is new can be looked at. */

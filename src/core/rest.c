@@ -18,6 +18,8 @@ void gn_engine_work_begin(struct gn_engine *e) {
 void gn_engine_work_end(struct gn_engine *e) {
   gn_engine_lock(e);
   e->at_work = false;
+  if (e->untold)
+    gn_engine_tell(e);
   if (e->forking)
     pthread_cond_broadcast(&e->changed);
   gn_engine_unlock(e);
