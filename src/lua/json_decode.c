@@ -27,14 +27,15 @@ struct frame {
   int base;       /* slot of its table, or of nil while there is none */
   int stored;     /* elements already in the table */
   uint64_t seen;  /* its keys so far, a bit each */
+  unsigned char parent;  /* the key it is under, or UNKNOWN */
+  unsigned char key;     /* an object's last key; an array's parent */
   bool distinct;  /* no two keys are the same: a slot holds each one seen */
   bool made;      /* there is a table */
 };
 
 struct known_key {
-  const char *text;     /* its raw text in the document */
-  unsigned char len;    /* bytes of it; 0: none yet */
-  unsigned char after;  /* the key that last came after it */
+  const char *text;   /* its raw text in the document */
+  unsigned char len;  /* bytes of it; 0: none yet */
 };
 
 struct builder {
@@ -48,8 +49,9 @@ struct builder {
   unsigned max_frames;                /* how many frames there is room for */
   struct frame *frames;               /* one per open container */
   struct frame first[FIRST_FRAMES];   /* where they are at first */
-  unsigned last;                      /* the key before, or UNKNOWN */
   struct known_key keys[KEYS_MAX + 1];/* what the slots of keys hold */
+  unsigned char after[KEYS_MAX + 1][KEYS_MAX + 1]; /* the key that last came
+                                         under a parent after a key */
   struct gn_strings strings;          /* what may come again */
   char little[FIRST_SCRATCH];         /* scratch at first */
 };
@@ -198,36 +200,47 @@ static unsigned find_key(struct builder *b) {
     give_way(b, i);
   known->text = text;
   known->len = (unsigned char)len;
-  known->after = UNKNOWN;
   return i;
+}
+
+/* What the next key in f may be: as under such a parent after such a key. */
+static inline void guess_key(struct builder *b, const struct frame *f) {
+  const struct known_key *known = &b->keys[b->after[f->parent][f->key]];
+  b->r.guess = known->text;
+  b->r.guess_len = known->len;
 }
 
 /* The keys of a document are few and come again and again, mostly in the same
  * order: a slot that holds the string is cheaper than hashing it, and bytes
  * that are as foreseen need no scanning. */
-static inline void push_key(struct builder *b) {
+static inline struct frame *push_key(struct builder *b) {
   struct frame *f = &b->frames[b->r.depth - 1];
-  struct known_key *before = &b->keys[b->last];
-  unsigned i = before->after;
+  unsigned char *after = &b->after[f->parent][f->key];
+  unsigned i = *after;
   if (b->r.guessed)
     lua_pushvalue(b->L, b->base + KEYS + (int)i);
   else
-    before->after = (unsigned char)(i = find_key(b));
+    *after = (unsigned char)(i = find_key(b));
   if (i == UNKNOWN || f->seen >> i & 1)
     f->distinct = false;
   else
     f->seen |= (uint64_t)1 << i;
-  b->last = i;
-  i = b->keys[i].after;
-  b->r.guess = b->keys[i].text;
-  b->r.guess_len = b->keys[i].len;
+  f->key = (unsigned char)i;
+  guess_key(b, f);
+  return f;
+}
+
+/* The key that a value belongs to, or UNKNOWN. */
+static inline unsigned column(const struct builder *b) {
+  return b->r.depth > 0 ? b->frames[b->r.depth - 1].key : UNKNOWN;
 }
 
 static inline void push_string(struct builder *b) {
   const char *text = b->r.token;
   size_t len = b->r.token_len;
   if (b->strings.max > 0 && len - 1 < GN_STRING_MAX)
-    gn_strings_push(&b->strings, b->L, &b->strings.columns[b->last], text, len);
+    gn_strings_push(&b->strings, b->L, &b->strings.columns[column(b)], text,
+                    len);
   else
     lua_pushlstring(b->L, text, len);
 }
@@ -243,9 +256,10 @@ static inline void push_number(struct builder *b) {
     lua_pushlstring(b->L, r->token, r->token_len);
 }
 
-static inline void open_frame(struct builder *b) {
+static inline void open_frame(struct builder *b, bool object) {
   lua_State *L = b->L;
   unsigned i = b->r.depth - 1;
+  struct frame *f;
   if (i == b->max_frames) {
     unsigned n = b->max_frames * 4 < b->r.max_depth ? b->max_frames * 4
                                                     : b->r.max_depth;
@@ -256,11 +270,16 @@ static inline void open_frame(struct builder *b) {
     b->max_frames = n;
   }
   lua_pushnil(L);
-  b->frames[i].base = ++b->top;
-  b->frames[i].stored = 0;
-  b->frames[i].seen = 0;
-  b->frames[i].distinct = true;
-  b->frames[i].made = false;
+  f = &b->frames[i];
+  f->base = ++b->top;
+  f->stored = 0;
+  f->seen = 0;
+  f->distinct = true;
+  f->made = false;
+  f->parent = i > 0 ? f[-1].key : UNKNOWN;
+  f->key = object ? UNKNOWN : f->parent;
+  if (object)
+    guess_key(b, f);
 }
 
 static void close_array(struct builder *b) {
@@ -299,15 +318,21 @@ static void close_object(struct builder *b) {
   lua_settop(L, b->top);
 }
 
+/* What was around the container that closed goes on. */
+static inline void go_back(struct builder *b) {
+  if (b->r.depth > 0 && b->r.in_object)
+    guess_key(b, &b->frames[b->r.depth - 1]);
+}
+
 /* Returns how it ended: GN_JSON_GET_END or GN_JSON_GET_FAILED. */
 static enum gn_json_event build(struct builder *b) {
   lua_State *L = b->L;
   for (;;) {
     enum gn_json_event event = gn_json_step(&b->r);
     if (event == GN_JSON_GET_KEY) {
-      push_key(b);
+      const struct frame *f = push_key(b);
       b->top++;
-      if (gn_strings_take(&b->strings, L, &b->strings.columns[b->last],
+      if (gn_strings_take(&b->strings, L, &b->strings.columns[f->key],
                           &b->r)) {
         b->top++;
         if (b->top + EVENT_SLOTS > b->room)
@@ -322,13 +347,15 @@ static enum gn_json_event build(struct builder *b) {
       return event;
     case GN_JSON_GET_ARRAY_END:
       close_array(b);
+      go_back(b);
       continue;
     case GN_JSON_GET_OBJECT_END:
       close_object(b);
+      go_back(b);
       continue;
     case GN_JSON_GET_ARRAY:
     case GN_JSON_GET_OBJECT:
-      open_frame(b);
+      open_frame(b, event == GN_JSON_GET_OBJECT);
       break;
     case GN_JSON_GET_STRING:
       if (b->r.escaped)
@@ -369,8 +396,7 @@ int gn_lua_json_push(lua_State *L, const char *text, size_t len,
   b.frames = b.first;
   b.max_frames = FIRST_FRAMES;
   memset(b.keys, 0, sizeof b.keys);
-  b.last = UNKNOWN;
-  b.keys[UNKNOWN].after = UNKNOWN;
+  memset(b.after, UNKNOWN, sizeof b.after);
   gn_strings_init(&b.strings, L, b.base + STRINGS, len);
   if (build(&b) == GN_JSON_GET_END) {
     lua_replace(L, b.base + 1);
