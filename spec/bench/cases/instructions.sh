@@ -12,6 +12,7 @@ counted_end "sequential GET of 1 KiB, a request" "bare C, libcurl easy"
 
 counted "bare C, curl multi" "$bin/multi" "$BENCH_HTTP/1k" @ 32 1024
 counted_garner "garner, Lua 5.4, inline" 54 inline in_flight.lua "$BENCH_HTTP/1k" @ 32 1024
+counted_garner "garner, LuaJIT, inline" jit inline in_flight.lua "$BENCH_HTTP/1k" @ 32 1024
 counted_garner "garner, Lua 5.4, threaded" 54 threaded in_flight.lua "$BENCH_HTTP/1k" @ 32 1024
 counted_end "32 in flight, a request" "bare C, curl multi"
 

@@ -139,7 +139,7 @@ report_write() {
 
 Written by `spec/bench/run --write`. All figures are ratios of one run, in which the programs take turns, round by round; each ratio is of one round, and the median of the rounds is shown
 with the lowest and the highest. CPU is user and system time of the whole process, all threads, between start and end of its loop (downloads and start-up: of the whole process, by wait4).
-Server and client have a core each.
+Server and client have a core each where a case does not say otherwise.
 
 ## Must show
 
