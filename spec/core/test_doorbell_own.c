@@ -6,6 +6,7 @@
 
 #include "clock.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 static atomic_int left; /* requests whose client went away */
@@ -132,11 +133,117 @@ static void test_by_call_races(void **state) {
   close(fd);
 }
 
+struct asker {
+  struct gn_mailbox *m; /* whose connection is subscribed again and again */
+  atomic_bool over;     /* enough of that */
+  pthread_t thread;     /* does it */
+};
+
+static void *ask(void *arg) {
+  struct asker *a = arg;
+  while (!atomic_load(&a->over)) {
+    gn_mailbox_subscribe(a->m);
+    gn_event_free(gn_mailbox_take(a->m));
+  }
+  return NULL;
+}
+
+static void begin_to_ask(struct asker *a, struct gn_mailbox *m) {
+  a->m = m;
+  atomic_init(&a->over, false);
+  pthread_create(&a->thread, NULL, ask, a);
+}
+
+static void end_to_ask(struct asker *a) {
+  atomic_store(&a->over, true);
+  pthread_join(a->thread, NULL);
+}
+
+/* Lost at the very moment somebody subscribes it: nothing of it stays. */
+static void test_by_call_lost(void **state) {
+  struct rig *g = *state;
+  struct asker a;
+  int i;
+  for (i = 0; i < 60; i++) {
+    int fd = friend_of(g->engine);
+    own(fd, g->mailbox);
+    settle(fd);
+    begin_to_ask(&a, g->mailbox);
+    usleep((useconds_t)(i % 7) * 20);
+    close(fd);
+    fd = friend_of(g->engine); /* the other one was seen before */
+    settle(fd);
+    end_to_ask(&a);
+    assert_int_equal(gn_mailbox_subscribe(g->mailbox), -1);
+    gn_event_free(rig_done(g, rig_get(g, "/x")));
+    close(fd);
+  }
+}
+
+/* Who takes without having heard may subscribe while the answer to the time
+ * before is on its way; others that wait for the same are answered, too. */
+static void test_by_call_unheard(void **state) {
+  struct rig *g = *state;
+  struct gn_mailbox *m = gn_mailbox_new(g->engine);
+  int fd = friend_of(g->engine), others[3], i, k;
+  struct asker a;
+  own(fd, m);
+  settle(fd);
+  for (k = 0; k < 3; k++)
+    others[k] = friend_of(g->engine);
+  for (i = 0; i < 150; i++) {
+    struct gn_error err;
+    for (k = 0; k < 3; k++)
+      subscribe(others[k], m);
+    begin_to_ask(&a, m);
+    assert_true(gn_engine_submit(g->engine, m, g->policy,
+                                 rig_request(g, "GET", "/x"), &err) > 0);
+    for (k = 0; k < 3; k++)
+      assert_int_equal(hear(others[k]), '+');
+    end_to_ask(&a);
+  }
+  gn_mailbox_close(m);
+  for (k = 0; k < 3; k++)
+    close(others[k]);
+  close(fd);
+}
+
+static void until_waited_for(struct rig *g, struct gn_mailbox *m) {
+  int64_t until = gn_now_ms() + 20000;
+  bool yes = false;
+  while (!yes && gn_now_ms() < until) {
+    usleep(200);
+    gn_engine_lock(g->engine);
+    yes = m->waiters != NULL;
+    gn_engine_unlock(g->engine);
+  }
+  assert_true(yes);
+}
+
+/* It waits for another mailbox by a line just now: not for this one. */
+static void test_by_call_elsewhere(void **state) {
+  struct rig *g = *state;
+  struct gn_mailbox *other = gn_mailbox_new(g->engine);
+  int fd = friend_of(g->engine);
+  own(fd, g->mailbox);
+  settle(fd);
+  subscribe(fd, other);
+  until_waited_for(g, other);
+  assert_int_equal(gn_mailbox_subscribe(g->mailbox), -1);
+  gn_mailbox_close(other);
+  assert_int_equal(hear(fd), '+');
+  rings_by_call(g, fd);
+  close(fd);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
     THREADED(test_by_call),
     THREADED(test_by_call_ends),
     THREADED(test_by_call_races),
+    THREADED(test_by_call_lost),
+    THREADED(test_by_call_unheard),
+    THREADED(test_by_call_elsewhere),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

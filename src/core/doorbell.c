@@ -86,7 +86,7 @@ struct gn_bell *gn_doorbell_detach(struct gn_mailbox *m) {
   while ((b = m->waiters)) {
     link_out(b);
     m->refs--; /* never the last one: who calls has one of its own */
-    b->next_waiter = waiters;
+    b->next_rung = waiters;
     waiters = b;
   }
   return waiters;
@@ -99,9 +99,10 @@ static void subscribe_to(struct gn_mailbox *m, struct gn_bell *b) {
   link_in(&m->waiters, b);
 }
 
-void gn_doorbell_subscribe(struct gn_mailbox *m) {
-  if (!m->bell->link)
+bool gn_doorbell_subscribe(struct gn_mailbox *m) {
+  if (m->bell && !m->bell->link)
     subscribe_to(m, m->bell);
+  return m->bell && m->bell->mailbox == m;
 }
 
 /* With the lock held. */
@@ -122,17 +123,16 @@ static void own(struct gn_mailbox *m, struct gn_bell *b) {
 
 /* Its own connection is of no more use: an answer tells whoever keeps it. */
 void gn_doorbell_orphan(struct gn_engine *e, struct gn_mailbox *m) {
-  struct gn_bell *waiters, *next;
-  if (m->bell) {
-    gn_doorbell_subscribe(m);
+  struct gn_bell *b;
+  gn_doorbell_subscribe(m);
+  if (m->bell)
     disown(m->bell);
-  }
-  waiters = gn_doorbell_detach(m);
-  if (waiters && !e->stopping)
+  if (m->waiters && !e->stopping)
     gn_engine_wake(e);
-  for (; waiters; waiters = next) {
-    next = waiters->next_waiter;
-    link_in(&e->orphans, waiters);
+  while ((b = m->waiters)) {
+    link_out(b);
+    m->refs--; /* never the last one: the owner has one */
+    link_in(&e->orphans, b);
   }
 }
 
@@ -149,8 +149,8 @@ static void answer(const struct gn_bell *b, const char *line) {
 void gn_doorbell_ring(struct gn_bell *waiters) {
   while (waiters) {
     struct gn_bell *b = waiters;
-    waiters = b->next_waiter;
-    b->next_waiter = NULL;
+    waiters = b->next_rung;
+    b->next_rung = NULL;
     answer(b, "+\n");
   }
 }
@@ -161,7 +161,7 @@ static void ring_orphans(struct gn_doorbell *d) {
   gn_engine_lock(e);
   while ((b = e->orphans)) {
     link_out(b);
-    b->next_waiter = waiters;
+    b->next_rung = waiters;
     waiters = b;
   }
   gn_engine_unlock(e);
@@ -202,10 +202,11 @@ static void out_of_time(struct gn_timer *t) {
     answer(b, "-\n");
 }
 
-/* It hung up, or broke the rules. */
+/* It hung up, or broke the rules. No call subscribes it from here on. */
 static void lose(struct gn_doorbell *d, struct gn_bell *b) {
   struct gn_mailbox *m;
   gn_engine_lock(d->engine);
+  disown(b);
   m = link_out(b);
   gn_engine_unlock(d->engine);
   if (m) {

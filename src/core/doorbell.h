@@ -35,6 +35,7 @@ struct gn_bell {
   struct gn_bell *next;        /* connected later, as far as known */
   struct gn_bell *prev;        /* connected earlier */
   struct gn_bell *next_waiter; /* another one of that mailbox; the lock */
+  struct gn_bell *next_rung;   /* answered after it; the step's thread */
   struct gn_bell **link;       /* what points at it, NULL: not subscribed */
   struct gn_mailbox *mailbox;  /* a reference while subscribed; the lock */
   struct gn_mailbox *own;      /* whose own it is, or NULL; the lock */
@@ -62,9 +63,11 @@ void gn_doorbell_run(struct gn_doorbell *d);
 /* With the engine's lock held, by a mailbox's owner: leaves who wait for it to
  * the step, and its own connection. */
 void gn_doorbell_orphan(struct gn_engine *e, struct gn_mailbox *m);
-/* With the engine's lock held: subscribes the mailbox's own connection. */
-void gn_doorbell_subscribe(struct gn_mailbox *m);
-/* With the engine's lock held: takes all who wait for the mailbox. */
+/* With the engine's lock held: subscribes the mailbox's own connection; false:
+ * it has none, or one that waits for another mailbox. */
+bool gn_doorbell_subscribe(struct gn_mailbox *m);
+/* With the engine's lock held, on the step's thread: takes all who wait for the
+ * mailbox. They may be subscribed again before they are answered. */
 struct gn_bell *gn_doorbell_detach(struct gn_mailbox *m);
 /* Without it, on the step's thread: answers those. */
 void gn_doorbell_ring(struct gn_bell *waiters);

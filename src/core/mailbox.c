@@ -107,11 +107,8 @@ int gn_mailbox_subscribe(struct gn_mailbox *m) {
   if (gn_engine_is_closed(m->engine))
     return 0;
   gn_engine_lock(m->engine);
-  if (!m->head && !gn_engine_is_closed(m->engine)) {
-    rc = m->bell ? 1 : -1;
-    if (m->bell)
-      gn_doorbell_subscribe(m);
-  }
+  if (!m->head && !gn_engine_is_closed(m->engine))
+    rc = gn_doorbell_subscribe(m) ? 1 : -1;
   gn_engine_unlock(m->engine);
   return rc;
 }
