@@ -49,6 +49,7 @@ struct gn_tape {
   size_t capacity;      /* words that there is room for */
   size_t escaped_max;   /* bytes of the longest token with backslashes */
   unsigned depth;       /* containers open at once, at most */
+  bool used;            /* values are, or were, built of it */
 };
 
 /* 1: *tape is the caller's; 0: there is none (the text is too long or makes too

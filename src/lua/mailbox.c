@@ -46,43 +46,63 @@ static void push_progress(lua_State *L, const struct gn_event *event) {
   lua_setfield(L, -2, "polls");
 }
 
+/* All that take gives of an event; what it owns comes into a box when it has
+ * been taken. */
+static void push_event(lua_State *L, const struct gn_event *event,
+                       struct gn_result ***result, struct gn_batch ***batch) {
+  *result = NULL;
+  *batch = NULL;
+  lua_pushnumber(L, (lua_Number)event->id);
+  lua_pushstring(L, event_names[event->type]);
+  if (event->type == GN_EVENT_PROGRESS)
+    push_progress(L, event);
+  else if (event->traffic)
+    gn_lua_push_traffic(L, event->traffic);
+  else if (event->result)
+    *result = gn_lua_result_new(L);
+  else if (event->batch)
+    *batch = gn_lua_batch_new(L);
+  else
+    lua_pushnil(L);
+  if (event->dropped)
+    lua_pushnumber(L, (lua_Number)event->dropped);
+  else
+    lua_pushnil(L);
+  if (event->tag)
+    gn_lua_push_size(L, event->tag);
+}
+
+static bool is_first(struct gn_mailbox *m, const struct gn_event *event) {
+  struct gn_event first;
+  return gn_mailbox_peek(m, &first) && first.id == event->id &&
+         first.type == event->type && first.result == event->result &&
+         first.batch == event->batch;
+}
+
 /* take(): id, name, value, how many log events were dropped before or nil, and
  * the tag, if there is one; nil if there is no event. What may raise comes
- * before the event is taken, so that none is lost. */
+ * before the event is taken, so that none is lost; but a finalizer that runs
+ * then may have it dropped (drop_pages): the next one is another one. */
 static int mailbox_take(lua_State *L) {
   struct gn_mailbox *m = gn_lua_mailbox(L, 1);
-  struct gn_result **result = NULL;
-  struct gn_batch **batch = NULL;
+  struct gn_result **result;
+  struct gn_batch **batch;
   struct gn_event *event, copy;
-  if (!gn_mailbox_peek(m, &copy)) {
-    lua_pushnil(L);
-    return 1;
-  }
-  gn_lua_reserve(L, 8);
-  lua_pushnumber(L, (lua_Number)copy.id);
-  lua_pushstring(L, event_names[copy.type]);
-  if (copy.type == GN_EVENT_PROGRESS)
-    push_progress(L, &copy);
-  else if (copy.traffic)
-    gn_lua_push_traffic(L, copy.traffic);
-  else if (copy.result)
-    result = gn_lua_result_new(L);
-  else if (copy.batch)
-    batch = gn_lua_batch_new(L);
-  else
-    lua_pushnil(L);
-  if (copy.dropped)
-    lua_pushnumber(L, (lua_Number)copy.dropped);
-  else
-    lua_pushnil(L);
-  if (copy.tag)
-    gn_lua_push_size(L, copy.tag);
+  do {
+    lua_settop(L, 1);
+    if (!gn_mailbox_peek(m, &copy)) {
+      lua_pushnil(L);
+      return 1;
+    }
+    gn_lua_reserve(L, 8);
+    push_event(L, &copy, &result, &batch);
+  } while (!is_first(m, &copy));
   event = gn_mailbox_take(m);
-  if (result && event) {
+  if (result) {
     *result = event->result;
     event->result = NULL;
   }
-  if (batch && event) {
+  if (batch) {
     *batch = event->batch;
     event->batch = NULL;
   }

@@ -232,13 +232,15 @@ static int result_size(lua_State *L) {
   return 1;
 }
 
-/* From its tape, which is used up, where it has one. */
+/* From its tape, which is used up, where it has one: only once, since a
+ * finalizer that runs meanwhile may come here, too. */
 static int decode_body(lua_State *L) {
   struct gn_result *r = check(L);
   size_t len;
   const char *body = gn_result_body(r, &len);
   struct gn_tape *tape = r->tape;
-  if (tape && luaL_optinteger(L, 2, 0) == 0) {
+  if (tape && !tape->used && luaL_optinteger(L, 2, 0) == 0) {
+    tape->used = true;
     gn_lua_tape_push(L, tape);
     r->tape = NULL;
     gn_tape_free(tape);
