@@ -5,8 +5,7 @@
 #include "json_strings.h"
 
 #define WORTH (256 * 1024)  /* bytes of text: caches hold what less becomes */
-#define TEXT_SHARE 64       /* bytes of text for each string remembered */
-#define NUMBERS 131072      /* strings remembered are fewer; a power of two */
+#define NUMBERS 4096        /* strings remembered are fewer: caches hold them */
 #define PLACES 8192         /* so few that a cache holds them */
 #define ANCHOR 16           /* without credit, one hash of so many counts */
 #define CREDIT 256          /* of a column at first */
@@ -15,24 +14,22 @@
 #define IDLE 8              /* strings left out where no more has room */
 
 void gn_strings_init(struct gn_strings *s, lua_State *L, int slot, size_t len) {
-  uint32_t i, max = WORTH / TEXT_SHARE;
+  uint32_t i;
   memset(s, 0, sizeof *s);
   s->slot = slot;
   if (!GN_JSON_WORDS || len < WORTH)
     return;
-  while (max < NUMBERS && max < len / TEXT_SHARE)
-    max *= 2;
-  lua_createtable(L, (int)max, 0);
+  lua_createtable(L, NUMBERS, 0);
   lua_replace(L, slot);
-  s->seen = lua_newuserdata(L, max * sizeof *s->seen +
+  s->seen = lua_newuserdata(L, NUMBERS * sizeof *s->seen +
                                    PLACES * sizeof *s->places);
   lua_replace(L, slot + 1);
-  s->places = (uint32_t *)(void *)(s->seen + max);
+  s->places = (uint32_t *)(void *)(s->seen + NUMBERS);
   memset(s->places, 0, PLACES * sizeof *s->places);
   memset(s->seen, 0, sizeof *s->seen);
   for (i = 0; i < GN_STRINGS_COLUMNS; i++)
     s->columns[i].credit = CREDIT;
-  s->max = max;
+  s->max = NUMBERS;
 }
 
 /* Some bytes may count more than once, none is left out. */

@@ -1,7 +1,7 @@
 /* Owns: the strings of a large document that is being built. One that comes
  * again, as names, states and the times of parallel series do, is taken from a
  * table; to make it anew is a search through memory that no cache holds.
- * Must not: grow beyond a share of the document, or believe a hash: bytes are
+ * Must not: grow with the document, or believe a hash: bytes are
  * compared.
  */
 #ifndef GN_LUA_JSON_STRINGS_H
