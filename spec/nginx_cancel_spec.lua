@@ -111,6 +111,26 @@ host.describe(describe, pending)("Who stops waiting in nginx", function()
     end
   end)
 
+  it("a task that has ended: what it gave is not kept, whatever ran beside it", function()
+    run [[package.loaded.kept = setmetatable({}, { __mode = "k" })]]
+    local function sleeper(seconds)
+      return nginx:send("/run", { method = "POST", body = [[
+        local mine = {}
+        require("kept")[mine] = true
+        return require("garner").all { function()
+          ngx.sleep(]] .. seconds .. [[)
+          return mine
+        end }.failed]] })
+    end
+    local first = sleeper(0.1)
+    local second = sleeper(0.2)
+    assert.equal("0 0", first:finish().body .. " " .. second:finish().body)
+    assert.equal("nil", run [[
+      require("garner").all { function() return require("api"):get "/ok" end }
+      collectgarbage() collectgarbage()
+      return next(require "kept")]])
+  end)
+
   it("only that client: others go on", function()
     upstream:script("/slow", { delay = 0.3, body = "{}" })
     local before = upstream:count "/stall"

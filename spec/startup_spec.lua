@@ -40,6 +40,68 @@ describe("start-up", function()
     assert.equal(0, code, output)
   end)
 
+  local HOLD_ALL = [[
+
+    local held = {}
+    for i = 1, 100 do held[i] = io.open "/dev/null" end
+    local function let_go()
+      for _, file in ipairs(held) do file:close() end
+    end
+    ]]
+
+  it("of the first request, with no descriptor left, says so, and is done the next time", function()
+    local code, output = clients.run([[
+      local garner = require "garner"
+      local api = garner.client { base_url = "http://127.0.0.1:1", attempts = 1 }
+      ]] .. HOLD_ALL .. [[
+      local names = {}
+      for _, fn in ipairs {
+        function() api:get "/" end, function() api:post("/", { json = {} }) end,
+        function() api:pages("/", { items = "a", next = { link = "b" } }) end,
+        function() return garner.all end, function() garner.use "luv" end } do
+        local ok, why = pcall(fn)
+        assert(not ok)
+        local name = why:match "^garner: garner%.(%S+) cannot be loaded: no descriptor left$"
+        names[#names + 1] = name or why
+      end
+      let_go()
+      local res, err = api:get "/"
+      assert(not res and err.code == "connect", tostring(err))
+      print(table.concat(names, " "))]], "ulimit -n 40;")
+    assert.equal(0, code, output)
+    assert.equal("response request pages tasks driver\n", output)
+  end)
+
+  it("of an engine that cannot be started is an error that is returned, in a task too", function()
+    local code, output = clients.run([[
+      local garner = require "garner"
+      local api = garner.client { base_url = "http://127.0.0.1:1", attempts = 1, log = false }
+      local fns = { function() return api:get "/" end }
+      garner.all(fns)
+      garner.close()]] .. HOLD_ALL .. [[
+      local _, err = api:get "/"
+      local entry = garner.all(fns)[1]
+      let_go()
+      print(err.code, entry.raised, entry.err.code, garner.all(fns)[1].err.code)]],
+      "ulimit -n 40; GARNER_ENGINE=threaded")
+    assert.equal(0, code, output)
+    assert.equal("thread\tnil\tthread\tconnect\n", output)
+  end)
+
+  it("of a module that broke is tried again the next time", function()
+    local code, output = clients.run [[
+      local api = require("garner").client { base_url = "http://127.0.0.1:1", attempts = 1 }
+      package.preload["garner.traffic"] = function()
+        package.preload["garner.traffic"] = nil
+        error("not enough memory", 0)
+      end
+      local ok, why = pcall(api.get, api, "/")
+      assert(not ok and why:find "not enough memory", why)
+      local res, err = api:get "/"
+      assert(not res and err.code == "connect", tostring(err))]]
+    assert.equal(0, code, output)
+  end)
+
   it("of the module loads nothing but the core", function()
     assert.equal(" core \n", loaded [[require "garner"]])
   end)

@@ -282,6 +282,39 @@ describe("garner.all", function()
     assert.is_true(results[2][1])
   end)
 
+  it("runs on where a function has closed the pool that it is of", function()
+    local api = clients.client(nil, sim:scope())
+    local results = garner.all { function()
+      local pool
+      pool = tasks.ordered { count = 3, concurrency = 1, run = function()
+        assert(api:get "/_http/echo")
+        pool:close()
+      end }
+      assert.is_nil(pool:next())
+      local inner = garner.all {
+        function() return 1 end, function() return api:get("/_http/echo").status end,
+      }
+      return inner[1][1], inner[2][1]
+    end }
+    assert.same({ 1, 200 }, { results[1][1], results[1][2] })
+  end)
+
+  it("keeps no function that has ended", function()
+    local kept = setmetatable({}, { __mode = "k" })
+    local function holder()
+      local mine = {}
+      kept[mine] = true
+      return function() return mine ~= nil end
+    end
+    local results = garner.all { function()
+      assert.equal(0, garner.all({ holder(), holder(), holder() }, { concurrency = 2 }).failed)
+      collectgarbage()
+      collectgarbage()
+      return next(kept) == nil
+    end }
+    assert.is_true(results[1][1])
+  end)
+
   it("raises for wrong arguments at the caller's line", function()
     local line
     local function nothing() end

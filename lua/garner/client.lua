@@ -423,7 +423,7 @@ end
 function Client:checkpoint(kind, fields)
   local state = state_of(self, "client:checkpoint")
   local with_origin = merged(fields, { origin = state.core_origin })
-  return require("garner.checkpoint").encode(kind, with_origin, state.secrets())
+  return compat.load("garner.checkpoint").encode(kind, with_origin, state.secrets())
 end
 
 --- Goes on with what a checkpoint tells of, in this process, with this client's credential.
@@ -436,9 +436,9 @@ end
 function Client:resume(text, opts, kinds)
   local state = sender_of(self, "client:resume")
   local own = { pages = function(fields)
-    return require("garner.pages").resume(state, fields)
+    return compat.load("garner.pages").resume(state, fields)
   end }
-  return require("garner.checkpoint").resume(self, text, merged(own, kinds), opts)
+  return compat.load("garner.checkpoint").resume(self, text, merged(own, kinds), opts)
 end
 
 -- Walks, polls, downloads -----------------------------------------------------
@@ -462,7 +462,7 @@ end
 --- error's), and what `request` takes; a POST must be `safe`
 ---@return garner.Walk
 function Client:pages(path, opts)
-  return require("garner.pages").new(sender_of(self, "client:pages"), path, opts)
+  return compat.load("garner.pages").new(sender_of(self, "client:pages"), path, opts)
 end
 
 --- The rows of one large response, given while it still arrives, in constant memory: `for row in
@@ -479,7 +479,7 @@ end
 --- max_body (bytes of one row), and what `request` takes
 ---@return garner.Rows
 function Client:rows(path, opts)
-  return require("garner.row_stream").new(sender_of(self, "client:rows"), path, opts)
+  return compat.load("garner.row_stream").new(sender_of(self, "client:rows"), path, opts)
 end
 
 --- Waits for many jobs with shared requests.
@@ -488,7 +488,7 @@ end
 ---@return true|nil
 ---@return garner.Error|nil
 function Client:poll(spec, on_report)
-  return require("garner.poll")(sender_of(self, "client:poll"), spec, on_report)
+  return compat.load("garner.poll")(sender_of(self, "client:poll"), spec, on_report)
 end
 
 --- Downloads a file that a server named. No credential and no header of the client is
@@ -501,7 +501,7 @@ end
 ---@return garner.File|nil
 ---@return garner.Error|nil
 function Client:download(url, path, opts)
-  return require("garner.download").run(sender_of(self, "client:download"), url, path, opts)
+  return compat.load("garner.download").run(sender_of(self, "client:download"), url, path, opts)
 end
 
 methods.guard(Client, "client", function(value) return hidden[value] ~= nil end)

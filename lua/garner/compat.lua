@@ -14,13 +14,44 @@ function M.global(name)
   return rawget(package.loaded._G, name)
 end
 
+-- 5.1 and LuaJIT mark a module whose loading broke, and would never load it again.
+local function forget_broken()
+  for name, value in pairs(package.loaded) do
+    local mark = type(value) == "userdata" or type(value) == "number"
+    if mark and tostring(name):find "^garner%." then
+      package.loaded[name] = nil
+    end
+  end
+end
+
+local own_file = debug.getinfo(1, "S").source:match "^@(.*)$"
+
+--- Loads a module of garner's when it is needed. One whose file cannot be opened for want of
+--- descriptors is not said to be missing, and one that broke is loaded anew the next time.
+---@param name string
+---@return any
+function M.load(name)
+  local ok, found = pcall(require, name)
+  if ok then
+    return found
+  end
+  forget_broken()
+  local file, _, number = io.open(own_file or "")
+  if file then
+    file:close()
+  elseif number == 23 or number == 24 then
+    found = "garner: " .. name .. " cannot be loaded: no descriptor left"
+  end
+  error(found, 0)
+end
+
 --- A module that is loaded when something of it is first asked for.
 ---@param name string
 ---@param own table|nil what is there without it
 ---@return table what stands for it: its fields, each as it is when it is first read
 function M.lazy(name, own)
   return setmetatable(own or {}, { __index = function(self, key)
-    local value = require(name)[key]
+    local value = M.load(name)[key]
     rawset(self, key, value)
     return value
   end })

@@ -54,7 +54,7 @@ compat.set_adopt(function(inner)
 end)
 
 local function load_driver(name)
-  local ok, found = pcall(require, "garner.driver." .. name)
+  local ok, found = pcall(compat.load, "garner.driver." .. name)
   if ok then
     return found
   end
@@ -96,13 +96,13 @@ end
 -- nginx's own driver, inside nginx.
 local function nginx()
   local ngx = compat.global "ngx"
-  return type(ngx) == "table" and ngx.get_phase and require "garner.driver.nginx"
+  return type(ngx) == "table" and ngx.get_phase and compat.load "garner.driver.nginx"
 end
 
 --- The host's own driver, whoever asks.
 ---@return garner.Driver
 function M.host()
-  M.known = M.known or nginx() or require "garner.driver.block"
+  M.known = M.known or nginx() or compat.load "garner.driver.block"
   return M.known
 end
 

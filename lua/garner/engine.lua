@@ -25,7 +25,7 @@ local wanted -- garner.engine's choice: threaded or not
 local blocking -- garner.driver.block, which needs this module
 
 local function block()
-  blocking = blocking or require "garner.driver.block"
+  blocking = blocking or compat.load "garner.driver.block"
   return blocking
 end
 
@@ -68,7 +68,7 @@ function M.get()
   -- Requests and their errors need them, and may come for want of descriptors: then no file is
   -- opened any more.
   for name in ("error_object failure json request response send traffic"):gmatch "%S+" do
-    require("garner." .. name)
+    compat.load("garner." .. name)
   end
   local made, raw = core.engine_new { thread = threaded(), counters = stats.counters() }
   if not made then
@@ -441,6 +441,9 @@ end
 local function exchange_in_task(task, client, request, handlers, operations)
   local waiter = task.scheduler.waiter
   if not waiter or waiter.engine ~= engine then
+    if not M.get() then
+      return nil -- `start` says why
+    end
     waiter = M.waiter_of(task.scheduler)
   end
   return exchange_of(waiter, task, client, request, operations, handlers, operation_of)

@@ -100,16 +100,20 @@ function M.close()
   require("garner.engine").close()
 end
 
+local function load(name)
+  return require("garner.compat").load(name)
+end
+
 return setmetatable(M, {
   __index = function(t, name)
     local part, value = PARTS[name], nil
     if part then
-      value = require(part[1])
+      value = load(part[1])
       if part[2] then
         value = value[part[2]]
       end
     elseif CONSTRUCTORS[name] then
-      value = require(CONSTRUCTORS[name]).new
+      value = load(CONSTRUCTORS[name]).new
     end
     rawset(t, name, value)
     return value

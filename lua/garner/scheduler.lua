@@ -92,13 +92,17 @@ end
 
 local DONE = {} -- what a coroutine yields that may run another function
 
+local function take_function(task)
+  local fn = task.fn
+  task.fn = nil
+  return fn
+end
+
 -- Where something of the host's, or of the function's own, was yielded, somebody may keep the
 -- coroutine to resume it: it ends with its function.
 local function body(task)
   repeat
-    local fn = task.fn
-    task.fn = nil
-    task.entry = entry_of(fn())
+    task.entry = entry_of(take_function(task)()) -- not kept by the stack of one that is spare
     task.waits = false
     if not task.foreign then
       coroutine.yield(DONE)
@@ -181,9 +185,9 @@ function Scheduler:forget(task)
 end
 
 local function finish(self, task, err)
-  local entry, group, index = task.entry, task.group, task.index
+  local entry, group, index, dropped = task.entry, task.group, task.index, task.dropped
   driver.end_life(task)
-  if entry and coroutine.status(task.co) == "suspended" then
+  if entry and not dropped and coroutine.status(task.co) == "suspended" then
     task.entry, task.group = nil, nil
     self.spares[#self.spares + 1] = task
   else
@@ -192,7 +196,9 @@ local function finish(self, task, err)
   if not entry and errors.is_interrupt(err) then
     error(err, 0) -- Ctrl-C is for the whole script
   end
-  group:ended(index, entry or raised(task.co, err))
+  if not dropped then -- else by its own function: nobody waits for it any more
+    group:ended(index, entry or raised(task.co, err))
+  end
 end
 
 -- What comes by this scheduler's own mailbox, and gates, wake their task; for anything else one
@@ -247,6 +253,10 @@ function Scheduler:step()
     return
   end
   local given, before = task.given, driver.resumed
+  local state = before and coroutine.status(before.co)
+  if state == "dead" or state == "suspended" then -- it is another request's of nginx, or ended
+    before = nil
+  end
   task.waits, driver.resumed = false, task
   if given then
     task.given = nil

@@ -37,9 +37,11 @@ end
 
 --- An event that is more than just the end, or comes after such a one: for an operation.
 function Call:put(event, value, dropped)
-  local events, values = self.events or {}, self.values or {}
-  events[#events + 1], values[#events + 1] = event, value
-  self.events, self.values = events, values
+  if not self.events then
+    self.events, self.values, self.lost = {}, {}, nil
+  end
+  local last = #self.events + 1
+  self.events[last], self.values[last] = event, value
   self.lost = dropped and (self.lost or 0) + dropped or self.lost
   driver.wake(self.task)
 end
