@@ -1,5 +1,5 @@
--- Owns: that finalizers, which run wherever memory is asked for, may drop events and decode pages
--- while one is just being taken or decoded.
+-- Owns: that finalizers, which run wherever memory is asked for, may drop events, decode pages and
+-- close lists and engines while just these are being taken, decoded, cut and used.
 -- Must not: check what the collector costs.
 local compat = require "garner.compat"
 local core = require "garner.core"
@@ -92,6 +92,29 @@ describe("a finalizer", function()
       result:close()
       _, event = mailbox:take()
       assert.are.equal("done", event)
+    end
+    assert.is_true(ran > 0)
+  end)
+
+  it("may close the list that is being cut", function()
+    for i = 1, TRIES do
+      local split = core.json_split_new("", 1000)
+      assert(split:feed("[1,2,3"))
+      interrupted(function() split:close() end, function()
+        local ok, batch = pcall(i % 2 == 0 and split.feed or split.finish, split, ",4]")
+        assert.is_true(not ok or batch == nil or tostring(batch):find("batch", 1, true) ~= nil)
+      end)
+    end
+    assert.is_true(ran > 0)
+  end)
+
+  it("may close the engine that a mailbox is made of", function()
+    for _ = 1, TRIES do
+      local e = core.engine_new {}
+      interrupted(function() e:close() end, function()
+        pcall(e.mailbox_new, e)
+      end)
+      e:close()
     end
     assert.is_true(ran > 0)
   end)

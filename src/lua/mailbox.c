@@ -13,9 +13,9 @@ struct gn_mailbox *gn_lua_mailbox(lua_State *L, int arg) {
 }
 
 int gn_lua_mailbox_new(lua_State *L) {
-  struct gn_engine *e = gn_lua_engine(L, 1);
   struct gn_mailbox **m = gn_lua_object(L, sizeof *m, GN_LUA_MAILBOX);
-  *m = gn_mailbox_new(e);
+  /* Looked at only now: a finalizer may have closed it meanwhile. */
+  *m = gn_mailbox_new(gn_lua_engine(L, 1));
   if (!*m)
     return gn_lua_no_memory(L);
   return 1;

@@ -72,10 +72,11 @@ static int split_new(lua_State *L) {
   return *s ? 1 : gn_lua_refuse(L, &err);
 }
 
-/* A batch or nil, and an error or nothing: what is whole comes before it. */
-static int push_found(lua_State *L, struct gn_json_split *s, int rc,
+/* Puts what is found into the batch at the top: that one or nil, and an error
+ * or nothing: what is whole comes before it. */
+static int push_found(lua_State *L, struct gn_json_split *s,
+                      struct gn_batch **b, int rc,
                       const struct gn_error *failure) {
-  struct gn_batch **b = gn_lua_batch_new(L);
   struct gn_error err;
   if (gn_json_split_take(s, b, &err) != 0)
     return gn_lua_no_memory(L);
@@ -91,22 +92,25 @@ static int push_found(lua_State *L, struct gn_json_split *s, int rc,
   return 2;
 }
 
-/* feed(text) */
+/* feed(text). Looks at its argument when the batch is there: a finalizer that
+ * runs meanwhile may close it. */
 static int split_feed(lua_State *L) {
-  struct gn_json_split *s = check_split(L);
   size_t len;
   const char *text = luaL_checklstring(L, 2, &len);
+  struct gn_batch **b = gn_lua_batch_new(L);
+  struct gn_json_split *s = check_split(L);
   struct gn_error err;
   int rc = gn_json_split_feed(s, text, len, &err);
-  return push_found(L, s, rc, &err);
+  return push_found(L, s, b, rc, &err);
 }
 
 /* finish(): the document ends here. */
 static int split_finish(lua_State *L) {
+  struct gn_batch **b = gn_lua_batch_new(L);
   struct gn_json_split *s = check_split(L);
   struct gn_error err;
   int rc = gn_json_split_end(s, &err);
-  return push_found(L, s, rc, &err);
+  return push_found(L, s, b, rc, &err);
 }
 
 static int split_close(lua_State *L) {
