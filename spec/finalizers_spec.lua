@@ -35,7 +35,7 @@ describe("a finalizer", function()
   local function interrupted(finalize, f)
     collectgarbage()
     local pause = collectgarbage("setpause", 0)
-    local speed = collectgarbage("setstepmul", 100000)
+    local speed = collectgarbage("setstepmul", 10000000)
     local inside = false
     collectgarbage("stop")
     compat.finalizer(function()
