@@ -344,6 +344,44 @@ describe("a request of a task", function()
     assert.equal(200, results[2][1].status)
   end)
 
+  it("gets no end of an earlier engine's request of the same number", function()
+    local api, scope = clients.client(nil, sim:scope()), sim:scope()
+    local lists = clients.client({ transport = function()
+      return { json = { a = { 1 }, next = scope.url .. "/next" } }
+    end }, scope)
+    local function paged()
+      local walk = lists:pages("/first", { items = "a", next = { link = "next" } })
+      assert(walk:next())
+      return walk
+    end
+    local step = 0
+    local function at(n)
+      garner.wait(function() return step >= n or nil end, { first = 0.002, timeout = 10 })
+    end
+    local results = garner.all {
+      function()
+        assert(api:get "/_http/delay/20") -- the first of both engines
+        garner.close()
+        step = 1
+        return api:get("/_http/delay/20").status
+      end,
+      function()
+        local walk = paged() -- their second
+        at(2)
+        walk:next() -- takes what came of all
+      end,
+      function()
+        local _, err = api:get "/_http/delay/5000" -- their third
+        at(1)
+        assert(api:get "/_http/delay/20")
+        step = 2
+        return err.kind, select(2, api:get "/_http/delay/50") or "good"
+      end,
+    }
+    assert.same({ 200, "cancelled" }, { results[1][1], results[3][1] })
+    assert.equal("good", tostring(results[3][2]))
+  end)
+
   it("is cancelled where the engine is closed beside it", function()
     local api = clients.client(nil, sim:scope())
     local results = garner.all {

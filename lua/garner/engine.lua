@@ -208,6 +208,10 @@ end
 function M.waiter_of(scheduler)
   local waiter = scheduler.waiter
   if not waiter or waiter.engine ~= engine then
+    if waiter then -- another engine's work has the same numbers
+      M.drain(waiter)
+      waiter.tasks = {}
+    end
     waiter = new_waiter(assert(M.get()))
     waiter.tasks = scheduler.tasks
     scheduler.waiter = waiter
