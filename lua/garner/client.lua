@@ -297,6 +297,12 @@ function M.new(opts, vendor)
       headers = headers_of.list(headers, what), ca_file = opts.ca_file,
       proxy = opts.proxy ~= "env" and opts.proxy or nil, insecure_tls = opts.insecure_tls })
   end
+  -- A worker of nginx has what its master loaded, and may not be able to read files any more.
+  local ngx = compat.global "ngx"
+  if type(ngx) == "table" and ngx.get_phase then
+    compat.load("garner.engine").prepare()
+    compat.load "garner.driver.nginx"
+  end
   if opts.transport or opts.replay or opts.record then
     sender_of(self, what) -- whoever answers is there from the start
   end

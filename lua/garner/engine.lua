@@ -56,6 +56,15 @@ function M.configure(opts)
   wanted = opts.thread
 end
 
+--- Loads what requests and their errors need: those may come for want of descriptors, when no file
+--- is opened any more.
+function M.prepare()
+  blocking = block()
+  for name in ("error_object failure json request response send traffic"):gmatch "%S+" do
+    compat.load("garner." .. name)
+  end
+end
+
 --- The engine, made now if there is none.
 ---@return userdata|nil
 ---@return garner.Error|nil
@@ -63,13 +72,8 @@ function M.get()
   if alive() then
     return engine
   end
-  blocking = block()
   driver.host() -- is known from now on
-  -- Requests and their errors need them, and may come for want of descriptors: then no file is
-  -- opened any more.
-  for name in ("error_object failure json request response send traffic"):gmatch "%S+" do
-    compat.load("garner." .. name)
-  end
+  M.prepare()
   local made, raw = core.engine_new { thread = threaded(), counters = stats.counters() }
   if not made then
     return nil, errors.from_raw(raw, { operation = "start the engine" })
