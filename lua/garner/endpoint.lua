@@ -6,7 +6,7 @@ local errors = require "garner.errors"
 local failure = require "garner.failure"
 local json = require "garner.json"
 local options = require "garner.options"
-local check_headers = require("garner.request").headers
+local check_headers = require("garner.headers").list
 
 local M = {}
 
