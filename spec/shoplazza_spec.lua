@@ -156,7 +156,7 @@ describe("Shoplazza", function()
     it("of a task that failed or never ends are a hole", function()
       scope:settings { fail = true, fail_status = 7 }
       local rows, err = events { event = "add_to_cart", date = day(1),
-        wait = { timeout = 0.3, first = 0.02, cap = 0.1 } }:collect()
+        wait = { timeout = 1, first = 0.02, cap = 0.1 } }:collect()
       assert.is_nil(rows)
       assert.equal("hole", err.kind)
       assert.equal("timed_out", err.windows[1].state)
