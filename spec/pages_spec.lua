@@ -335,15 +335,18 @@ describe("client:pages", function()
     end
   end)
 
-  it("is collected with a coroutine that was abandoned while it waited", function()
+  local function abandon(in_a_task)
     garner.use { wait = coroutine.yield, sleep = coroutine.yield, now = core.now,
       yieldable = function() return compat.running() ~= nil end }
     local gone = setmetatable({}, { __mode = "v" })
     do
       local client = garner.client { base_url = scope.url }
-      gone.co = coroutine.create(function()
+      local function walk()
         return client:pages("/_http/delay/5000", { items = "things", next = TOKEN }):collect()
-      end)
+      end
+      gone.co = coroutine.create(in_a_task and function()
+        return garner.all { walk, walk }
+      end or walk)
       assert(coroutine.resume(gone.co))
       assert.equal("suspended", coroutine.status(gone.co))
     end
@@ -352,5 +355,13 @@ describe("client:pages", function()
     assert.is_nil(gone.co)
     api:close()
     assert.equal(0, core.running())
+  end
+
+  it("is collected with a coroutine that was abandoned while it waited", function()
+    abandon(false)
+  end)
+
+  it("is collected with the tasks of such a coroutine", function()
+    abandon(true)
   end)
 end)

@@ -206,6 +206,9 @@ function M.drain(waiter)
   until not id
 end
 
+-- An abandoned task has on its stack what leads to its waiter, which must not lead back to it.
+local WEAK = { __mode = "v" }
+
 --- The waiter of a scheduler, on the engine of now.
 ---@param scheduler table
 ---@return table
@@ -217,7 +220,7 @@ function M.waiter_of(scheduler)
       waiter.tasks = {}
     end
     waiter = new_waiter(assert(M.get()))
-    waiter.tasks = scheduler.tasks
+    waiter.tasks = setmetatable({ scheduler.tasks }, WEAK)
     scheduler.waiter = waiter
   end
   return waiter

@@ -62,7 +62,8 @@ end
 ---@param id integer
 ---@return table|nil
 function M.of(waiter, place, id)
-  local task = waiter.tasks[place]
+  local tasks = waiter.tasks[1]
+  local task = tasks and tasks[place]
   local call = task and task.call
   return call and call.id == id and call or nil
 end
@@ -73,10 +74,10 @@ end
 ---@return integer|nil id of the first one whose call has let go of it
 ---@return userdata|nil result
 function M.drain(waiter, mailbox)
-  local tasks = waiter.tasks
+  local tasks = waiter.tasks and waiter.tasks[1]
   local place, id, result, status = mailbox:take_end()
   while place do
-    local task = tasks[place]
+    local task = tasks and tasks[place]
     local call = task and task.call
     if not call or call.id ~= id then
       return id, result
