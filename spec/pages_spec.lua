@@ -341,12 +341,12 @@ describe("client:pages", function()
     local gone = setmetatable({}, { __mode = "v" })
     do
       local client = garner.client { base_url = scope.url }
-      local function walk()
+      local function things()
         return client:pages("/_http/delay/5000", { items = "things", next = TOKEN }):collect()
       end
       gone.co = coroutine.create(in_a_task and function()
-        return garner.all { walk, walk }
-      end or walk)
+        return garner.all { things, things }
+      end or things)
       assert(coroutine.resume(gone.co))
       assert.equal("suspended", coroutine.status(gone.co))
     end
