@@ -141,7 +141,8 @@ test("a stream goes on where another one ended", async () => {
   live.close();
   const [known, fresh] = ["alpha-2s", "beta-outage-2s"].map((id) => answers.get(id));
   assert.ok(known.series[0].times[0] >= now - 66);
-  assert.ok(fresh.series[0].times[0] < now - 7000);
+  // The range may begin in the simulator's five minutes without data.
+  assert.ok(fresh.series[0].times[0] < now - 6800);
 });
 
 test("a stream tells an error, asks less often, and mends", async () => {
