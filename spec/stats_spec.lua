@@ -80,7 +80,7 @@ describe("garner.stats", function()
       local list, old = after[name], before[name]
       assert.equal(math.huge, list[#list][1])
       assert.equal(old[#old][2] + 1, list[#list][2])
-      assert.is_true(list.sum - old.sum >= 0.03)
+      assert.is_true(list.sum - old.sum > 0.025) -- the server counts from a time it has cached
       for i = 2, #list do
         assert.is_true(list[i][1] > list[i - 1][1] and list[i][2] >= list[i - 1][2])
       end
